@@ -6,6 +6,9 @@ export type { Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D, TensorContainer } 
 /** Tensors by name. Weights, scores, gradients and Hessian diagonals are trees with the checkpoint's key names. */
 export type Tree = Readonly<Record<string, Tensor>>;
 
+/** Numbers by name on the host, in the memory order of the tensors. */
+export type HostTree = Readonly<Record<string, Float32Array | Float64Array>>;
+
 /** Labelled images on the device. */
 export interface Batch {
   /** [n, height, width, channels], normalised as in training */
@@ -132,4 +135,16 @@ export interface Row {
   readonly n: number;
   readonly seconds: number;
   readonly commit: string;
+}
+
+/** A plotly figure: plain JSON, no tensors, no functions. */
+export interface Figure {
+  readonly data: readonly Readonly<Record<string, unknown>>[];
+  readonly layout: Readonly<Record<string, unknown>>;
+}
+
+/** What a long loop reports to; loops await it after every unit of work. It may throw to stop the loop (an interrupt). */
+export interface Progress {
+  /** @param done units finished so far; @param note short text, for instance "loss 0.021" */
+  step(done: number, note?: string): void | Promise<void>;
 }
