@@ -33,7 +33,15 @@ export interface ImageSet {
 }
 
 /** What a parameter is: only weights of convolutions and linear layers are ever pruned. */
-export type ParamRole = "convWeight" | "linearWeight" | "bias" | "normScale" | "normShift" | "normMean" | "normVariance" | "embedding";
+export type ParamRole =
+  | "convWeight"
+  | "linearWeight"
+  | "bias"
+  | "normScale"
+  | "normShift"
+  | "normMean"
+  | "normVariance"
+  | "embedding";
 
 export interface ParamSpec {
   /** shape in memory: conv [kh, kw, in, out], linear [in, out] (the checkpoint has [out, in, kh, kw] and [out, in]) */

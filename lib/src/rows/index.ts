@@ -1,0 +1,10 @@
+export { fromCsv, readCsv, toCsv, writeCsv } from "./csv";
+export type { CurveOptions, CurvePoint, Replicate } from "./curve";
+export { curve, denseAccuracy, knees, replicates } from "./curve";
+export type { Group, Stats } from "./group";
+export { aggregate, groupBy, pivot, sortBy, stats } from "./group";
+export type { Interval, Verdict } from "./interval";
+export { judge, meanInterval, tQuantile } from "./interval";
+export type { SharePoint } from "./knee";
+export { interpolateKnee } from "./knee";
+export { writeAtomically } from "./write-atomically";
