@@ -6,9 +6,6 @@ export type { Tensor, Tensor1D, Tensor2D, Tensor3D, Tensor4D, TensorContainer } 
 /** Tensors by name. Weights, scores, gradients and Hessian diagonals are trees with the checkpoint's key names. */
 export type Tree = Readonly<Record<string, Tensor>>;
 
-/** Numbers by name on the host, in the memory order of the tensors. */
-export type HostTree = Readonly<Record<string, Float32Array | Float64Array>>;
-
 /** Labelled images on the device. */
 export interface Batch {
   /** [n, height, width, channels], normalised as in training */
