@@ -43,7 +43,7 @@ export interface Safetensors {
 
 const dtypeBytes: { readonly [D in Dtype]: number } = { F64: 8, I64: 8, F32: 4, F16: 2, BF16: 2, U8: 1, BOOL: 1 };
 /** As the reference implementation sorts them, widest first: its files and ours have the same bytes. */
-const dtypeOrder: readonly Dtype[] = ["F64", "I64", "F32", "BF16", "F16", "U8", "BOOL"];
+const dtypeOrder: readonly Dtype[] = ["I64", "F64", "F32", "BF16", "F16", "U8", "BOOL"];
 const arrayTypes = {
   F64: Float64Array,
   F32: Float32Array,
