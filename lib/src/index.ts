@@ -1,4 +1,12 @@
 export * from "./types";
+export * as backend from "./backend";
 export * as checkpoints from "./checkpoints";
+export * as curvature from "./curvature";
+export * as datasets from "./datasets";
+export * as layers from "./layers";
 export * as masks from "./masks";
+export * as nets from "./nets";
+export * as notebook from "./notebook";
 export * as rows from "./rows";
+export * as scores from "./scores";
+export * as tree from "./tree";

@@ -1,0 +1,15 @@
+export { encodePng } from "./encode-png";
+export { figureToPng } from "./figure-png";
+export { toFrame } from "./frame";
+export { image } from "./image";
+export { Interrupted, interruptible } from "./interrupt";
+export { compactFigure, plot } from "./plot";
+export type { ProgressBar, ProgressStream } from "./progress";
+export { progress } from "./progress";
+export type { Scale } from "./scale";
+export { scale } from "./scale";
+export { kernelWriter, markdown, show } from "./show";
+export type { TableOptions } from "./table";
+export { renderTable, table } from "./table";
+export type { VerdictRow } from "./verdict-table";
+export { verdictTable } from "./verdict-table";
