@@ -1,0 +1,244 @@
+/**
+ * Gauss-Newton matrix of the mean squared error over N images AND C outputs,
+ *   G = 2 / (N C) * sum_n sum_c J_nc^T J_nc,   J_nc = d f_nc / d theta.
+ * For ReLU nets with frozen norms its diagonal and its one-layer blocks are those of the Hessian (the net is piecewise
+ * linear in one layer's weights); for GELU and attention they are not.
+ */
+import { operations, stream, tf } from "../backend";
+import { lastAxis, type Point, ruleOf } from "../layers";
+import { outputShapes } from "../nets";
+import type { Batch, Model, NetNode, Tensor, Tensor3D, Tree } from "../types";
+import { TreeSum } from "./accumulate";
+import { backward, forward, jvp, type Trace, vjp } from "./pass";
+
+export interface ChunkOptions {
+  /** bound on the memory of one chunk of images times directions, in bytes (default 256 MiB) */
+  readonly memoryBytes?: number;
+}
+
+export interface GnDiagOptions extends ChunkOptions {
+  /** exact: all C outputs; rademacher: `draws` random sign combinations of the outputs per image (unbiased) */
+  readonly method?: "exact" | "rademacher";
+  readonly draws?: number;
+  readonly seed?: number;
+}
+
+/**
+ * Diagonal of G, one number per prunable weight: 2 / (N C) * sum_n sum_c (d f_nc / d theta_j)^2.
+ * Exact: cost of 1 + 2 C forward passes. Equals the Hessian diagonal for ReLU nets with frozen norms, not for GELU.
+ * @param model with a head; norms are taken as frozen
+ * @param data  x [n, height, width, channels] as in training; labels unused
+ * @returns tree shaped like the prunable weights, loss per weight^2, >= 0; the caller disposes it
+ * @throws Error without a head or images; RangeError for options out of range
+ */
+export function gnDiag(model: Model, data: Batch, options: GnDiagOptions = {}): Tree {
+  return gaussNewton(model, data, { ...options, diagonal: true }).diagonal!;
+}
+
+/**
+ * Block-diagonal Gauss-Newton product of the weights with themselves, one block a layer:
+ *   (G_BB theta_B)_j = 2 / (N C) * sum_n sum_c (J_nc,B theta_B) J_nc,j
+ * for all layers at once in C + 2 forward costs: J_nc,B theta_B is the dot product of the layer's linear output with its
+ * cotangent, and one weight gradient a layer collects the sum. Sum_j theta_j (G theta)_j over a block is twice the
+ * second-order loss change of removing the block.
+ * @returns tree shaped like the prunable weights; the caller disposes it
+ */
+export function gnBlockProduct(model: Model, data: Batch, options: ChunkOptions = {}): Tree {
+  return gaussNewton(model, data, { ...options, blocks: true }).blockProduct!;
+}
+
+/** Both in one set of sweeps: 2 + 2 C forward costs. */
+export function gnDiagAndBlockProduct(
+  model: Model,
+  data: Batch,
+  options: GnDiagOptions = {},
+): { diagonal: Tree; blockProduct: Tree } {
+  const { diagonal, blockProduct } = gaussNewton(model, data, { ...options, diagonal: true, blocks: true });
+  return { diagonal: diagonal!, blockProduct: blockProduct! };
+}
+
+interface Wanted extends GnDiagOptions {
+  readonly diagonal?: boolean;
+  readonly blocks?: boolean;
+}
+
+function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: Tree; blockProduct?: Tree } {
+  const { n, classes } = checked(model, data);
+  const { probes, directions, weight } = probesOf(options, n, classes);
+  const diagonal = new TreeSum();
+  const products = new TreeSum();
+  try {
+    forEachChunk(model, data.x, directions, options.memoryBytes, (trace, from, chunkN, group) => {
+      const collected: Record<string, Tensor> = {};
+      for (const [first, m] of group) {
+        backward(trace, probes(from, chunkN, first, m), (node, point, dy) => {
+          const key = node.params.weight;
+          if (key === undefined || !ruleOf(node).weighted || !model.net.prunable.includes(key)) return;
+          if (options.diagonal)
+            diagonal.add(
+              key,
+              tf.tidy(() => perImageSquares(node, point, dy)),
+            );
+          if (options.blocks) {
+            const part = blockCotangent(node, point, dy);
+            collected[node.id] = collected[node.id] ? tf.add(collected[node.id]!, part) : part;
+          }
+        });
+      }
+      for (const node of model.net.nodes) {
+        const cotangent = collected[node.id];
+        if (cotangent)
+          products.add(node.params.weight!, ruleOf(node).paramGrad!(trace.points[node.id]!, cotangent).weight!);
+      }
+    });
+    const factor = (2 / (n * classes)) * weight;
+    return {
+      ...(options.diagonal ? { diagonal: diagonal.finish(factor, model.net.prunable) } : {}),
+      ...(options.blocks ? { blockProduct: products.finish(factor, model.net.prunable) } : {}),
+    };
+  } finally {
+    diagonal.dispose();
+    products.dispose();
+  }
+}
+
+type Probes = (from: number, n: number, first: number, m: number) => Tensor;
+
+/** Cotangents of the outputs, [m n, C] direction-major: unit vectors (exact) or random signs. */
+function probesOf(
+  { method = "exact", draws = 1, seed = 0 }: GnDiagOptions,
+  n: number,
+  classes: number,
+): { probes: Probes; directions: number; weight: number } {
+  if (method === "exact") {
+    const probes: Probes = (_, chunkN, first, m) =>
+      tf.reshape(
+        tf.mul(
+          tf.reshape(tf.slice(tf.eye(classes), [first, 0], [m, classes]), [m, 1, classes]),
+          tf.ones([1, chunkN, 1]),
+        ),
+        [m * chunkN, classes],
+      );
+    return { probes, directions: classes, weight: 1 };
+  }
+  if (method !== "rademacher") throw new RangeError(`method must be 'exact' or 'rademacher', got '${method}'`);
+  if (!(Number.isInteger(draws) && draws >= 1)) throw new RangeError(`draws must be a positive integer, got ${draws}`);
+  const numbers = stream(seed, "probes");
+  const signs = Float32Array.from({ length: draws * n * classes }, () => numbers.sign());
+  const probes: Probes = (from, chunkN, first, m) => {
+    const all = tf.tensor3d(signs, [draws, n, classes]);
+    return tf.reshape(tf.slice(all, [first, from, 0], [m, chunkN, classes]), [m * chunkN, classes]);
+  };
+  return { probes, directions: draws, weight: 1 / draws };
+}
+
+/** sum over images i and stacked directions m of (A_i^T dy_mi)^2, in the shape of the weight. */
+function perImageSquares(node: NetNode, point: Point, dy: Tensor): Tensor {
+  const weight = point.params.weight!;
+  const a = ruleOf(node).weighted!.patches(point);
+  const [n, positions, k] = a.shape;
+  const out = lastAxis(weight);
+  const m = dy.shape[0]! / n;
+  if (positions === 1) {
+    // no weight sharing: the square of a product is the product of the squares
+    const cotangents = operations.sumSquares(tf.reshape(dy, [m, n, out]), [0]);
+    return tf.reshape(tf.matMul(tf.square(tf.reshape(a, [n, k])), cotangents as never, true), weight.shape);
+  }
+  const pairs = (positions * (positions + 1)) / 2;
+  const squares = preferPairs(pairs, m * positions) ? pairSquares(a, dy, m) : jacobianSquares(a, dy, m);
+  return tf.reshape(squares, weight.shape);
+}
+
+/** The pair form costs `pairs` multiplications a weight instead of `m * positions`, and never writes the Jacobian. */
+const preferPairs = (pairs: number, product: number): boolean => pairs <= product;
+
+/** sum_m,i (sum_p A_ipk dy_mipo)^2 by the per-image Jacobians themselves, [m, n, K, out]. */
+function jacobianSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
+  const [n, positions, k] = a.shape;
+  const jacobian = tf.matMul(
+    tf.reshape(a, [1, n, positions, k]),
+    tf.reshape(dy, [m, n, positions, lastAxis(dy)]),
+    true,
+  );
+  return operations.sumSquares(jacobian, [0, 1]);
+}
+
+/** The same sum over pairs of positions: sum_i sum_p,q (A_ipk A_iqk) (sum_m dy_mipo dy_miqo), each pair p < q counted twice. */
+function pairSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
+  const [n, positions, k] = a.shape;
+  const out = lastAxis(dy);
+  const [p, q, times]: [number[], number[], number[]] = [[], [], []];
+  for (let i = 0; i < positions; i++)
+    for (let j = i; j < positions; j++) {
+      p.push(i);
+      q.push(j);
+      times.push(i === j ? 1 : 2);
+    }
+  const pick = (t: Tensor, index: number[], axis: number): Tensor => tf.gather(t, tf.tensor1d(index, "int32"), axis);
+  const inputs = tf.reshape(tf.mul(pick(a, p, 1), pick(a, q, 1)), [n * p.length, k]);
+  const stacked = tf.reshape(dy, [m, n, positions, out]);
+  const products = tf.sum(tf.mul(pick(stacked, p, 2), pick(stacked, q, 2)), 0);
+  const cotangents = tf.mul(products, tf.reshape(tf.tensor1d(times), [1, p.length, 1]));
+  return tf.matMul(inputs as never, tf.reshape(cotangents, [n * p.length, out]), true);
+}
+
+/** sum_m u_mi dy_mi with u_mi = <linear output of image i, dy_mi>: the cotangent whose weight gradient is the block product. */
+function blockCotangent(node: NetNode, point: Point, dy: Tensor): Tensor {
+  return tf.tidy(() => {
+    const linear = ruleOf(node).weighted!.linearPart(point);
+    const n = linear.shape[0]!;
+    const stacked = tf.reshape(dy, [dy.shape[0]! / n, n, linear.size / n]);
+    const u = tf.sum(tf.mul(stacked, tf.reshape(linear, [1, n, linear.size / n])), 2, true);
+    return tf.reshape(tf.sum(tf.mul(stacked, u), 0), linear.shape);
+  });
+}
+
+/**
+ * G v = 2 / (N C) * J^T J v, the product of the whole matrix (all layers together) with a tree of prunable weights.
+ * @returns tree shaped like the prunable weights; the caller disposes it
+ */
+export function gnProduct(model: Model, data: Batch, v: Tree, { memoryBytes }: ChunkOptions = {}): Tree {
+  const { n, classes } = checked(model, data);
+  const sum = new TreeSum();
+  try {
+    forEachChunk(model, data.x, 1, memoryBytes, (trace) => {
+      const product = vjp(trace, jvp(trace, { params: v }), model.net.prunable);
+      for (const [key, value] of Object.entries(product)) sum.add(key, value);
+    });
+    return sum.finish(2 / (n * classes), model.net.prunable);
+  } finally {
+    sum.dispose();
+  }
+}
+
+type Chunk = (trace: Trace, from: number, n: number, groups: readonly (readonly [first: number, m: number])[]) => void;
+
+/**
+ * Cuts images and directions so that one chunk's stacked cotangents stay within the budget, and runs f inside a tidy.
+ * About four times the largest activation is alive at once, per image and direction.
+ */
+export function forEachChunk(model: Model, x: Tensor, directions: number, memoryBytes = 256 * 2 ** 20, f: Chunk): void {
+  if (!(memoryBytes > 0)) throw new RangeError(`memoryBytes must be positive, got ${memoryBytes}`);
+  const largest = Math.max(...Object.values(outputShapes(model.net)).map((shape) => shape.reduce((a, b) => a * b, 1)));
+  const rows = Math.max(1, Math.floor(memoryBytes / (4 * 4 * largest)));
+  const n = x.shape[0]!;
+  const m = Math.min(directions, rows);
+  const images = Math.min(n, Math.max(1, Math.floor(rows / m)));
+  const groups: [number, number][] = [];
+  for (let first = 0; first < directions; first += m) groups.push([first, Math.min(m, directions - first)]);
+  for (let from = 0; from < n; from += images) {
+    const size = Math.min(images, n - from);
+    tf.tidy(() => {
+      const part =
+        size === n ? x : tf.slice(x, [from, 0, 0, 0], [size, ...(x.shape.slice(1) as [number, number, number])]);
+      f(forward(model, part), from, size, groups);
+    });
+  }
+}
+
+function checked(model: Model, data: Batch): { n: number; classes: number } {
+  if (model.head === undefined) throw new Error("gauss-newton: the model needs a head (the outputs are the task's)");
+  const n = data.x.shape[0];
+  if (n === 0) throw new RangeError("gauss-newton: data must hold at least one image, got 0");
+  return { n, classes: model.head.weight.shape[1] };
+}

@@ -1,0 +1,143 @@
+/** Whole-net forward pass, Jacobian-vector and vector-Jacobian products, without a tape. */
+import { tf } from "../backend";
+import { batchNormTraining, type Maybe, type Params, type Point, ruleOf } from "../layers";
+import type { Model, NetNode, Tensor, Tensor2D, Tree } from "../types";
+
+/** One forward pass, everything kept that derivatives need. Use it inside tf.tidy. */
+export interface Trace {
+  readonly model: Model;
+  readonly points: Readonly<Record<string, Point>>;
+  /** [n, features] */
+  readonly features: Tensor2D;
+  /** [n, classes] with a head, else the features */
+  readonly outputs: Tensor2D;
+  /** training mode: the running statistics after this batch */
+  readonly running: Tree;
+  readonly training: boolean;
+}
+
+const paramsOf = (model: Model, node: NetNode): Params =>
+  Object.fromEntries(Object.entries(node.params).map(([role, key]) => [role, model.params[key]!]));
+
+const applyHead = ({ head }: Model, features: Tensor): Tensor2D =>
+  (head === undefined ? features : tf.add(tf.matMul(features as Tensor2D, head.weight), head.bias)) as Tensor2D;
+
+/**
+ * f(x) with norms frozen, or, with `training`, with the batch's own statistics.
+ * @param x [n, height, width, channels]
+ */
+export function forward(model: Model, x: Tensor, { training = false }: { training?: boolean } = {}): Trace {
+  assertInput(model, x);
+  const points: Record<string, Point> = {};
+  const running: Record<string, Tensor> = {};
+  let last: Tensor = x;
+  for (const node of model.net.nodes) {
+    const inputs = node.inputs.map((id) => (id === "x" ? x : points[id]!.y));
+    const params = paramsOf(model, node);
+    if (training && node.kind === "batchNorm") {
+      const { point, running: moved } = batchNormTraining.forward(inputs[0]!, params, node.attributes);
+      points[node.id] = point as unknown as Point;
+      for (const [role, value] of Object.entries(moved)) running[node.params[role]!] = value;
+    } else {
+      const y = ruleOf(node).forward(inputs, params, node.attributes);
+      points[node.id] = { x: inputs, y, params, attributes: node.attributes } as Point;
+    }
+    last = points[node.id]!.y;
+  }
+  return { model, points, features: last as Tensor2D, outputs: applyHead(model, last), running, training };
+}
+
+/** f(x) alone, norms frozen; every intermediate result is freed after its last use. */
+export function predict(model: Model, x: Tensor): Tensor2D {
+  assertInput(model, x);
+  return tf.tidy(() => {
+    const lastUse: Record<string, number> = {};
+    model.net.nodes.forEach((node, i) => {
+      for (const id of node.inputs) lastUse[id] = i;
+    });
+    const values: Record<string, Tensor> = { x };
+    let last: Tensor = x;
+    model.net.nodes.forEach((node, i) => {
+      const inputs = node.inputs.map((id) => values[id]!);
+      last = values[node.id] = tf.tidy(() => ruleOf(node).forward(inputs, paramsOf(model, node), node.attributes));
+      for (const id of node.inputs) if (id !== "x" && lastUse[id] === i) values[id]!.dispose();
+    });
+    return applyHead(model, last);
+  });
+}
+
+/** Tangents: by parameter key, and of the image under "x". Missing means zero. */
+export interface Tangents {
+  readonly params?: Tree;
+  readonly x?: Tensor;
+}
+
+/** J v: the directional derivative of the outputs, [n, classes] (or features without a head). */
+export function jvp({ model, points, features, training }: Trace, { params: dparams = {}, x: dx }: Tangents): Tensor2D {
+  if (training) throw new Error("jvp: norms must be frozen (the trace was made in training mode)");
+  for (const key of Object.keys(dparams))
+    if (!(key in model.net.params)) throw new Error(`jvp: ${model.net.name} has no parameter '${key}'`);
+  const tangents: Record<string, Maybe> = { x: dx };
+  let last: Maybe;
+  for (const node of model.net.nodes) {
+    const dp: Record<string, Tensor> = {};
+    for (const [role, key] of Object.entries(node.params)) if (dparams[key]) dp[role] = dparams[key]!;
+    const dinputs = node.inputs.map((id) => tangents[id]);
+    const still = dinputs.every((t) => t == null) && Object.keys(dp).length === 0;
+    last = still ? null : ruleOf(node).jvp(points[node.id]!, dinputs, dp);
+    tangents[node.id] = last;
+  }
+  const dfeatures = last ?? tf.zerosLike(features);
+  return (model.head ? tf.matMul(dfeatures as Tensor2D, model.head.weight) : dfeatures) as Tensor2D;
+}
+
+/** What a backward pass tells of each node: its cotangent dy, which may carry stacked directions. */
+export type Visit = (node: NetNode, point: Point, dy: Tensor, paramGrad?: Params) => void;
+
+/**
+ * Sends a cotangent of the outputs back through the net; `visit` sees every node's output cotangent.
+ * @param cotangent [M n, classes], direction-major when M > 1
+ */
+export function backward(trace: Trace, cotangent: Tensor, visit: Visit): void {
+  const { model, points, training } = trace;
+  const nodes = model.net.nodes;
+  const pending: Record<string, Tensor> = {};
+  pending[nodes[nodes.length - 1]!.id] = model.head
+    ? tf.matMul(cotangent as Tensor2D, model.head.weight, false, true)
+    : cotangent;
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    const dy = pending[node.id];
+    delete pending[node.id];
+    if (dy === undefined) continue;
+    const point = points[node.id]!;
+    const trained = training && node.kind === "batchNorm" ? batchNormTraining.grad(point as never, dy) : undefined;
+    visit(node, point, dy, trained?.params);
+    if (node.inputs.every((id) => id === "x")) continue;
+    const dinputs = trained ? [trained.dx] : ruleOf(node).vjp(point, dy);
+    node.inputs.forEach((id, k) => {
+      if (id !== "x") pending[id] = pending[id] ? tf.add(pending[id]!, dinputs[k]!) : dinputs[k]!;
+    });
+  }
+}
+
+/**
+ * J^T u: gradients of sum(outputs * cotangent) for the learnable parameters, by key.
+ * @param keys only these (default: every parameter of the net that has a gradient)
+ */
+export function vjp(trace: Trace, cotangent: Tensor, keys?: readonly string[]): Tree {
+  const wanted = keys && new Set(keys);
+  const gradients: Record<string, Tensor> = {};
+  backward(trace, cotangent, (node, point, dy, trained) => {
+    const roles = Object.entries(node.params).filter(([, key]) => wanted?.has(key) ?? true);
+    if (roles.length === 0) return;
+    const grads = trained ?? ruleOf(node).paramGrad?.(point, dy) ?? {};
+    for (const [role, key] of roles) if (grads[role]) gradients[key] = grads[role]!;
+  });
+  return gradients;
+}
+
+function assertInput({ net }: Model, x: Tensor): void {
+  if (x.rank !== 4 || x.shape.slice(1).join() !== net.input.join())
+    throw new Error(`${net.name}: images must be [n, ${net.input.join(", ")}], got [${x.shape.join(", ")}]`);
+}

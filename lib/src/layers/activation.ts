@@ -1,0 +1,30 @@
+import { operations, tf } from "../backend";
+import type { NetNode, Tensor } from "../types";
+import { directions, mulStacked, type Rule } from "./rule";
+
+/** y = max(x, 0); the derivative at 0 is 0. */
+export const relu: Rule<Extract<NetNode, { kind: "relu" }>> = {
+  forward: ([x]) => tf.relu(x!),
+  jvp: ({ y }, [dx]) => dx && operations.reluGrad(dx, y),
+  vjp({ y }, dy) {
+    if (directions(dy, y) === 1) return [operations.reluGrad(dy, y)];
+    return [mulStacked(dy, tf.cast(tf.greater(y, 0), "float32"))];
+  },
+  outputShape: ([x]) => x!,
+};
+
+/** y = x Phi(x), Phi the normal distribution function (the exact GELU, not the tanh one). */
+export const gelu: Rule<Extract<NetNode, { kind: "gelu" }>> = {
+  forward: ([x]) => tf.mul(x!, normalDistribution(x!)),
+  jvp: ({ x }, [dx]) => dx && tf.mul(dx, geluSlope(x[0]!)),
+  vjp: ({ x }, dy) => [mulStacked(dy, geluSlope(x[0]!))],
+  outputShape: ([x]) => x!,
+};
+
+const normalDistribution = (x: Tensor): Tensor => tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
+
+/** Phi(x) + x phi(x) */
+function geluSlope(x: Tensor): Tensor {
+  const density = tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return tf.add(normalDistribution(x), tf.mul(x, density));
+}
