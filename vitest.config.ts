@@ -11,7 +11,9 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      { test: { ...shared, name: "tensorflow", include: ["test/**/*.test.ts"], exclude: ["test/**/*.float64.test.ts"] } },
+      {
+        test: { ...shared, name: "tensorflow", include: ["test/**/*.test.ts"], exclude: ["test/**/*.float64.test.ts"] },
+      },
       {
         test: {
           ...shared,
