@@ -87,28 +87,31 @@ const texture = new Float64Array(D * D);
 /** the stroked glyph with a border of zeros, so that bilinear reading needs no tests at the edge */
 const PADDED = S + 2;
 const padded = new Float64Array(PADDED * PADDED);
-const rows = new Uint8Array(S * S);
+/** the glyph to be widened (for thinning: 15 - level), and the same widened along rows; borders of zeros never win */
+const wider = new Uint8Array(PADDED * PADDED);
+const rows = new Uint8Array(PADDED * PADDED);
 
-/** Writes the thickened (a > 0) or thinned glyph, in [0, 1], to `padded`. */
+/** Writes the thickened (a > 0) or thinned glyph, in [0, 1], to `padded`. Thinning widens the paper: min = 15 - max(15 - x). */
 function stroke(glyph: Uint8Array, a: number): void {
-  const extreme = a > 0 ? Math.max : Math.min;
+  const flip = a > 0 ? 0 : TOP_LEVEL;
   for (let y = 0; y < S; y++) {
-    for (let x = 0; x < S; x++) {
-      const k = y * S + x;
-      const here = glyph[k] as number;
-      const left = x > 0 ? (glyph[k - 1] as number) : here;
-      const right = x < S - 1 ? (glyph[k + 1] as number) : here;
-      rows[k] = extreme(left, here, right);
-    }
+    for (let x = 0; x < S; x++) wider[(y + 1) * PADDED + x + 1] = Math.abs(flip - (glyph[y * S + x] as number));
   }
+  for (let k = PADDED; k < PADDED * (S + 1); k++) {
+    let most = wider[k] as number;
+    if ((wider[k - 1] as number) > most) most = wider[k - 1] as number;
+    if ((wider[k + 1] as number) > most) most = wider[k + 1] as number;
+    rows[k] = most;
+  }
+  const strength = Math.abs(a);
   for (let y = 0; y < S; y++) {
     for (let x = 0; x < S; x++) {
-      const k = y * S + x;
-      const here = rows[k] as number;
-      const above = y > 0 ? (rows[k - S] as number) : here;
-      const below = y < S - 1 ? (rows[k + S] as number) : here;
-      const level = glyph[k] as number;
-      padded[(y + 1) * PADDED + x + 1] = (level + Math.abs(a) * (extreme(above, here, below) - level)) / TOP_LEVEL;
+      const k = (y + 1) * PADDED + x + 1;
+      let most = rows[k] as number;
+      if ((rows[k - PADDED] as number) > most) most = rows[k - PADDED] as number;
+      if ((rows[k + PADDED] as number) > most) most = rows[k + PADDED] as number;
+      const level = glyph[y * S + x] as number;
+      padded[k] = (level + strength * (Math.abs(flip - most) - level)) / TOP_LEVEL;
     }
   }
 }
@@ -208,30 +211,34 @@ function drawTexture(stream: Stream): void {
   texture.fill(0);
   for (const { k, weight, cells, taps, normals, wide } of OCTAVES) {
     for (let n = 0; n < k * k; n++) normals[n] = weight * stream.normal();
-    for (let row = 0; row < k; row++) {
-      for (let j = 0; j < D; j++) wide[row * D + j] = fourTaps(normals, row * k, 1, cells, taps, 4 * j);
+    for (let j = 0; j < D; j++) {
+      const [c0, c1, c2, c3] = four(cells, j);
+      const [t0, t1, t2, t3] = four(taps, j);
+      for (let row = 0; row < k; row++) {
+        const at = row * k;
+        wide[row * D + j] =
+          t0 * (normals[at + c0] as number) +
+          t1 * (normals[at + c1] as number) +
+          t2 * (normals[at + c2] as number) +
+          t3 * (normals[at + c3] as number);
+      }
     }
     for (let i = 0; i < D; i++) {
+      const [c0, c1, c2, c3] = four(cells, i);
+      const [t0, t1, t2, t3] = four(taps, i);
       for (let j = 0; j < D; j++) {
-        const k4 = i * D + j;
-        texture[k4] = (texture[k4] as number) + fourTaps(wide, j, D, cells, taps, 4 * i);
+        const sum =
+          t0 * (wide[c0 * D + j] as number) +
+          t1 * (wide[c1 * D + j] as number) +
+          t2 * (wide[c2 * D + j] as number) +
+          t3 * (wide[c3 * D + j] as number);
+        texture[i * D + j] = (texture[i * D + j] as number) + sum;
       }
     }
   }
 }
 
-function fourTaps(
-  values: Float64Array,
-  start: number,
-  step: number,
-  cells: Int32Array,
-  taps: Float64Array,
-  at: number,
-): number {
-  return (
-    (taps[at] as number) * (values[start + step * (cells[at] as number)] as number) +
-    (taps[at + 1] as number) * (values[start + step * (cells[at + 1] as number)] as number) +
-    (taps[at + 2] as number) * (values[start + step * (cells[at + 2] as number)] as number) +
-    (taps[at + 3] as number) * (values[start + step * (cells[at + 3] as number)] as number)
-  );
+function four(values: Int32Array | Float64Array, j: number): [number, number, number, number] {
+  const at = 4 * j;
+  return [values[at] as number, values[at + 1] as number, values[at + 2] as number, values[at + 3] as number];
 }
