@@ -46,7 +46,7 @@ function loadPlain(): typeof TensorFlow {
   console.log = console.warn = () => {}; // its advertisement for the native package
   try {
     const tfjs: typeof TensorFlow = require("@tensorflow/tfjs");
-    tfjs.setBackend("cpu");
+    void tfjs.setBackend("cpu");
     return tfjs;
   } finally {
     console.log = log;

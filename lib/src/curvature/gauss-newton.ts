@@ -104,6 +104,12 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
 
 type Probes = (from: number, n: number, first: number, m: number) => Tensor;
 
+/** Unit cotangents of outputs first .. first + m - 1 for n images, [m n, classes], direction-major. */
+export function unitProbes(classes: number, n: number, first: number, m: number): Tensor {
+  const units = tf.slice(tf.eye(classes), [first, 0], [m, classes]);
+  return tf.reshape(tf.mul(tf.reshape(units, [m, 1, classes]), tf.ones([1, n, 1])), [m * n, classes]);
+}
+
 /** Cotangents of the outputs, [m n, C] direction-major: unit vectors (exact) or random signs. */
 function probesOf(
   { method = "exact", draws = 1, seed = 0 }: GnDiagOptions,
@@ -111,15 +117,7 @@ function probesOf(
   classes: number,
 ): { probes: Probes; directions: number; weight: number } {
   if (method === "exact") {
-    const probes: Probes = (_, chunkN, first, m) =>
-      tf.reshape(
-        tf.mul(
-          tf.reshape(tf.slice(tf.eye(classes), [first, 0], [m, classes]), [m, 1, classes]),
-          tf.ones([1, chunkN, 1]),
-        ),
-        [m * chunkN, classes],
-      );
-    return { probes, directions: classes, weight: 1 };
+    return { probes: (_, chunkN, first, m) => unitProbes(classes, chunkN, first, m), directions: classes, weight: 1 };
   }
   if (method !== "rademacher") throw new RangeError(`method must be 'exact' or 'rademacher', got '${method}'`);
   if (!(Number.isInteger(draws) && draws >= 1)) throw new RangeError(`draws must be a positive integer, got ${draws}`);

@@ -1,4 +1,5 @@
 /** Whole-net derivatives and second-order quantities; no word of pruning. */
+export { type ChunkInverseOptions, gnChunkInverseDiagonal } from "./chunk-inverse";
 export {
   type ChunkOptions,
   type GnDiagOptions,
@@ -7,4 +8,5 @@ export {
   gnDiagAndBlockProduct,
   gnProduct,
 } from "./gauss-newton";
+export { type LossChange, lossChange, lossGradient, lossMeanOverNC, oneHot } from "./loss";
 export { backward, forward, jvp, predict, type Tangents, type Trace, type Visit, vjp } from "./pass";

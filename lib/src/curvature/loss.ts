@@ -1,0 +1,106 @@
+/** The mean squared error to one-hot targets, over N images AND C outputs, and how it changes along a step. */
+import { tf } from "../backend";
+import { withParams } from "../nets";
+import { dotTree, mapTree, zipTree } from "../tree";
+import type { Batch, Model, Tensor, Tensor2D, Tree } from "../types";
+import { TreeSum } from "./accumulate";
+import { type ChunkOptions, forEachChunk, gnDiag } from "./gauss-newton";
+import { jvp, vjp } from "./pass";
+
+/** [n, classes], 1 at the label. */
+export function oneHot(labels: Int32Array, classes: number): Tensor2D {
+  for (const [i, label] of labels.entries())
+    if (!(label >= 0 && label < classes))
+      throw new RangeError(`oneHot: label ${i} must be 0 to ${classes - 1}, got ${label}`);
+  return tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(labels, "int32"), classes), "float32") as Tensor2D);
+}
+
+/** f(x) - onehot for a chunk that starts at image `from`. */
+const residual = (outputs: Tensor, { labels }: Batch, from: number): Tensor2D =>
+  tf.sub(outputs, oneHot(labels.subarray(from, from + outputs.shape[0]!), outputs.shape[1]!));
+
+/** L = 1 / (N C) * sum_n sum_c (f_nc - y_nc)^2. */
+export function lossMeanOverNC(model: Model, data: Batch, { memoryBytes }: ChunkOptions = {}): number {
+  const { n, classes } = taskSize(model, data);
+  let sum = 0;
+  forEachChunk(model, data.x, 1, memoryBytes, ({ outputs }, from) => {
+    sum += tf.sum(tf.square(residual(outputs, data, from))).dataSync()[0]!;
+  });
+  return sum / (n * classes);
+}
+
+/**
+ * The loss and its gradient for the prunable weights.
+ * @returns gradient: tree shaped like the prunable weights, loss per weight; the caller disposes it
+ */
+export function lossGradient(
+  model: Model,
+  data: Batch,
+  { memoryBytes }: ChunkOptions = {},
+): { loss: number; gradient: Tree } {
+  const { n, classes } = taskSize(model, data);
+  const sum = new TreeSum();
+  let loss = 0;
+  try {
+    forEachChunk(model, data.x, 1, memoryBytes, (trace, from) => {
+      const difference = residual(trace.outputs, data, from);
+      loss += tf.sum(tf.square(difference)).dataSync()[0]!;
+      for (const [key, g] of Object.entries(vjp(trace, difference, model.net.prunable))) sum.add(key, g);
+    });
+    return { loss: loss / (n * classes), gradient: sum.finish(2 / (n * classes), model.net.prunable) };
+  } finally {
+    sum.dispose();
+  }
+}
+
+/** What a step is predicted to cost, and what it costs. All in units of the loss (mean over N C). */
+export interface LossChange {
+  readonly loss: number;
+  /** L(theta + d) - L(theta) */
+  readonly measured: number;
+  /** g . d */
+  readonly firstOrder: number;
+  /** 1/2 sum_j d_j^2 G_jj */
+  readonly diagonal: number;
+  /** 1/2 d^T G d = 1 / (N C) sum |J d|^2, all layers together */
+  readonly gaussNewton: number;
+}
+
+/**
+ * Predicted and measured change of the loss when the prunable weights move by `step` (for a mask: minus the removed weights).
+ * @param step tree shaped like the prunable weights
+ */
+export function lossChange(model: Model, data: Batch, step: Tree, options: ChunkOptions = {}): LossChange {
+  const { n, classes } = taskSize(model, data);
+  const { loss, gradient } = lossGradient(model, data, options);
+  const diag = gnDiag(model, data, options);
+  const squares = mapTree(step, (d) => tf.square(d));
+  const moved = zipTree(step, pick(model.params, step), (d, w) => tf.add(w, d));
+  try {
+    let quadratic = 0;
+    forEachChunk(model, data.x, 1, options.memoryBytes, (trace) => {
+      quadratic += tf.sum(tf.square(jvp(trace, { params: step }))).dataSync()[0]!;
+    });
+    return {
+      loss,
+      measured: lossMeanOverNC(withParams(model, moved), data, options) - loss,
+      firstOrder: dotTree(gradient, step),
+      diagonal: dotTree(diag, squares) / 2,
+      gaussNewton: quadratic / (n * classes),
+    };
+  } finally {
+    tf.dispose([gradient, diag, squares, moved] as never);
+  }
+}
+
+const pick = (tree: Tree, like: Tree): Tree => Object.fromEntries(Object.keys(like).map((key) => [key, tree[key]!]));
+
+function taskSize(model: Model, data: Batch): { n: number; classes: number } {
+  if (model.head === undefined) throw new Error("loss: the model needs a head (the outputs are the task's)");
+  const n = data.x.shape[0];
+  if (n === 0 || n !== data.labels.length)
+    throw new RangeError(
+      `loss: data must hold as many labels as images (at least one), got ${data.labels.length} for ${n}`,
+    );
+  return { n, classes: model.head.weight.shape[1] };
+}
