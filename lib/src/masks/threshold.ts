@@ -72,7 +72,7 @@ function keepHighest(layers: readonly Layer[], count: number): [string, Uint8Arr
 
 /**
  * The count-th highest score of the weights that are left, and how many weights equal to it are kept.
- * The scores are counted by the first 16 of their 64 bits; only those in the bin of the threshold are sorted.
+ * Radix selection: the 64 bits of the scores in four digits; each pass keeps the candidates that share the threshold's digit.
  */
 function select(layers: readonly Layer[], count: number): { threshold: number; ties: number } {
   const bins = new Uint32Array(1 << 16);
@@ -82,32 +82,44 @@ function select(layers: readonly Layer[], count: number): { threshold: number; t
       if (alive[i] === 0) continue;
       const score = scores[i]!;
       if (!(score - score === 0)) throw new Error(`score must be finite, got ${score} at "${name}"[${i}]`);
-      bins[bin(score)]!++;
+      bins[digit(score, 0)]!++;
       left++;
     }
   if (count > left) throw new RangeError(`cannot keep ${count} weights, only ${left} are left`);
   if (count === 0) return { threshold: Number.POSITIVE_INFINITY, ties: 0 };
 
-  let wanted = bins.length - 1;
-  let above = 0;
-  while (above + bins[wanted]! < count) above += bins[wanted--]!;
+  let [wanted, rank] = binOfRank(bins, count);
   const candidates = new Float64Array(bins[wanted]!);
   let n = 0;
   for (const { scores, alive } of layers)
     for (let i = 0; i < scores.length; i++)
-      if (alive[i] !== 0 && bin(scores[i]!) === wanted) candidates[n++] = scores[i]!;
-  candidates.sort();
-  const threshold = candidates[n - (count - above)]!;
-  const higher = n - 1 - candidates.lastIndexOf(threshold);
-  return { threshold, ties: count - above - higher };
+      if (alive[i] !== 0 && digit(scores[i]!, 0) === wanted) candidates[n++] = scores[i]!;
+  for (let place = 1; place < 4; place++) {
+    bins.fill(0);
+    for (let i = 0; i < n; i++) bins[digit(candidates[i]!, place)]!++;
+    [wanted, rank] = binOfRank(bins, rank);
+    let matching = 0;
+    for (let i = 0; i < n; i++) if (digit(candidates[i]!, place) === wanted) candidates[matching++] = candidates[i]!;
+    n = matching;
+  }
+  return { threshold: candidates[0]!, ties: rank };
+}
+
+/** The bin of the rank-th highest entry (1 = highest), and its rank within that bin. */
+function binOfRank(bins: Uint32Array, rank: number): [number, number] {
+  let bin = bins.length - 1;
+  while (bins[bin]! < rank) rank -= bins[bin--]!;
+  return [bin, rank];
 }
 
 const word = new Float64Array(1);
-const halves = new Uint32Array(word.buffer);
+const sixteenths = new Uint16Array(word.buffer);
 
-/** Sign, exponent and the first four digits of the fraction as an integer in the order of the numbers; -0 counts as 0. */
-function bin(score: number): number {
+/** 16 of the 64 bits, the highest at place 0, turned so that larger numbers have larger digits; -0 counts as 0. */
+function digit(score: number, place: number): number {
   word[0] = score + 0;
-  const top = halves[1]! >>> 16;
-  return top & 0x8000 ? top ^ 0xffff : top | 0x8000;
+  const bits = sixteenths[3 - place]!;
+  const negative = sixteenths[3]! & 0x8000;
+  if (negative) return bits ^ 0xffff;
+  return place === 0 ? bits | 0x8000 : bits;
 }
