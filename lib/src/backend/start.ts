@@ -42,16 +42,11 @@ function loadTensorFlow(): typeof TensorFlow {
 }
 
 function loadPlain(): typeof TensorFlow {
-  const { log, warn } = console;
-  console.log = console.warn = () => {}; // its advertisement for the native package
-  try {
-    const tfjs: typeof TensorFlow = require("@tensorflow/tfjs");
-    void tfjs.setBackend("cpu");
-    return tfjs;
-  } finally {
-    console.log = log;
-    console.warn = warn;
-  }
+  const tfjs: typeof TensorFlow = require("@tensorflow/tfjs");
+  void tfjs.setBackend("cpu"); // ready at once: it has nothing to wait for
+  // biome-ignore lint/suspicious/noExplicitAny: no other way to silence its advertisement for the native package
+  (tfjs.backend() as any).firstUse = false;
+  return tfjs;
 }
 
 export const kind: BackendKind = chooseKind();
@@ -62,6 +57,7 @@ function load(): typeof TensorFlow {
     // every Float32Array that tfjs makes from here on holds float64
     globalThis.Float32Array = Float64Array as unknown as typeof Float32Array;
     const tfjs = loadPlain();
+    acceptFloat64Arrays(tfjs);
     registerExactErf(tfjs);
     return tfjs;
   }
@@ -69,6 +65,14 @@ function load(): typeof TensorFlow {
     "secateur: the TensorFlow addon is not built, plain JavaScript is used (about 100 times slower): type `npm run setup`",
   );
   return loadPlain();
+}
+
+/** tfjs asks Node what a typed array is, and Node does not see Float64Array as the Float32Array that it stands for here. */
+function acceptFloat64Arrays(tfjs: typeof TensorFlow): void {
+  const { platform } = tfjs.env();
+  const isTypedArray = platform.isTypedArray.bind(platform);
+  platform.isTypedArray = (a: unknown): a is Float32Array | Int32Array | Uint8Array | Uint8ClampedArray =>
+    a instanceof Float64Array || isTypedArray(a);
 }
 
 /** erf to the last bits: Taylor series below 3, continued fraction above. tfjs's cpu kernel is off by 1.5e-7. */
