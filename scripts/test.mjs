@@ -3,6 +3,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readJsonIfThere } from "./setup/files.mjs";
 import { inRoot } from "./setup/paths.mjs";
 import { capture, runToEnd } from "./setup/run.mjs";
+import { countTests } from "./setup/vitest-report.mjs";
 import { setup } from "./setup.mjs";
 
 const tool = (name) => inRoot("node_modules", name);
@@ -58,7 +59,6 @@ async function live(args, env) {
   return { ok: status === 0 };
 }
 
-/** Counts each test. A test file that does not load, a skipped test or a broken run is a failure too. */
 async function runUnitTests() {
   rmSync(inRoot(reportFile), { force: true });
   const start = performance.now();
@@ -72,16 +72,6 @@ async function runUnitTests() {
     record({ name: `unit tests: ${counts.passed} passed`, ok: true, seconds, count: counts.passed });
   if (counts.failed > 0)
     record({ name: `unit tests: ${counts.failed} failed`, ok: false, seconds, count: counts.failed });
-}
-
-function countTests(report, ok) {
-  if (!report) return { passed: 0, failed: 1 };
-  const skipped = report.numPendingTests + report.numTodoTests;
-  const unloaded = report.testResults.filter(
-    (file) => file.status === "failed" && file.assertionResults.length === 0,
-  ).length;
-  const bad = report.numFailedTests + skipped + unloaded;
-  return { passed: report.numPassedTests, failed: bad === 0 && (!ok || report.numPassedTests === 0) ? 1 : bad };
 }
 
 /** A notebook in quick mode, in its own process: errors, time-outs and floating rejections fail it. */

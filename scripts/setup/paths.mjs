@@ -7,5 +7,4 @@ export const root = resolve(here, "../..");
 export const inRoot = (...parts) => join(root, ...parts);
 
 export const nodeModules = inRoot("node_modules");
-export const buildDir = inRoot("build");
 export const bindingPackage = inRoot("node_modules/@tensorflow/tfjs-node-gpu");

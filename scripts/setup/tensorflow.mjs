@@ -180,6 +180,6 @@ async function downloadWheels([command, ...args], requirements, folder, say) {
 /** pip shows its progress on a terminal only: elsewhere the size so far, every 10 s. */
 function reportSize(folder, say) {
   const size = () => Number.parseInt(capture("du", ["-sm", folder]).stdout, 10);
-  const timer = setInterval(() => say(`${size()} MB so far`), 10_000);
+  const timer = setInterval(() => say(`pip is at work: ${size()} MB in build/downloads`), 10_000);
   return () => clearInterval(timer);
 }
