@@ -9,4 +9,5 @@ export * as nets from "./nets";
 export * as notebook from "./notebook";
 export * as rows from "./rows";
 export * as scores from "./scores";
+export * as train from "./train";
 export * as tree from "./tree";
