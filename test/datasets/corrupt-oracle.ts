@@ -55,7 +55,7 @@ function stroked(x: number[][], a: number): number[][] {
     row.map((value, j) => {
       const around = [-1, 0, 1]
         .flatMap((di) => [-1, 0, 1].map((dj) => x[i + di]?.[j + dj]))
-        .filter((v) => v !== undefined);
+        .filter((v): v is number => v !== undefined);
       return a > 0 ? value + a * (Math.max(...around) - value) : value + a * (value - Math.min(...around));
     }),
   );
