@@ -12,7 +12,7 @@ export function readFloat32(bytes: Uint8Array): Float32Array {
 }
 
 /** Values -> little-endian float32 bytes. */
-export function writeFloat32(values: Float32Array): Uint8Array {
+export function writeFloat32(values: Float32Array | Float64Array): Uint8Array {
   const bytes = new Uint8Array(4 * values.length);
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < values.length; i++) view.setFloat32(4 * i, values[i]!, true);

@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import { tf } from "../backend";
 import type { HostTree } from "../tree";
 import type { Net, ParamSpec, Tree } from "../types";
+import { writeFloat32 } from "./floats";
 import { fromTorchLayout, torchShape, toTorchLayout } from "./layout";
 import { readSafetensors, readSafetensorsHeader, type StoredTensor, writeSafetensors } from "./safetensors";
 
@@ -62,12 +64,24 @@ export function saveParams(path: string, net: Net, params: Tree | HostTree, opti
     );
   const tensors = new Map<string, StoredTensor>();
   for (const [name, spec] of Object.entries(net.params)) {
-    const data = toTorchLayout(spec, hostValues(name, spec, params[name]!));
+    const data = toTorchLayout(spec, hostValues("saveParams", name, spec, params[name]!));
     const shape = torchShape(spec);
     if (dtype === "F64") tensors.set(name, { dtype, shape, data: new Float64Array(data) });
     else tensors.set(name, { dtype, shape, data: new Float32Array(data) });
   }
   writeSafetensors(path, tensors, { format: "pt", ...metadata });
+}
+
+/** SHA-256, 64 hex digits, over names, shapes and float32 values of the parameters: which backbone a number belongs to. */
+export function paramsHash(net: Net, params: Tree | HostTree): string {
+  const hash = createHash("sha256");
+  for (const [name, spec] of Object.entries(net.params)) {
+    if (!Object.hasOwn(params, name)) throw new Error(`paramsHash: params have no "${name}"`);
+    hash
+      .update(JSON.stringify([name, spec.shape]))
+      .update(writeFloat32(hostValues("paramsHash", name, spec, params[name]!)));
+  }
+  return hash.digest("hex");
 }
 
 /** net name -> key in the file; throws one error with everything that does not fit. */
@@ -103,12 +117,13 @@ function matchKeys(path: string, net: Net, options: LoadOptions): Map<string, st
 }
 
 function hostValues(
+  where: string,
   name: string,
   { shape }: ParamSpec,
   value: Tree[string] | HostTree[string],
 ): Float32Array | Float64Array {
   if (value instanceof Float32Array || value instanceof Float64Array) return value;
-  if (!sameShape(value.shape, shape)) throw new Error(`saveParams: "${name}" is [${value.shape}], not [${shape}]`);
+  if (!sameShape(value.shape, shape)) throw new Error(`${where}: "${name}" is [${value.shape}], not [${shape}]`);
   return value.dataSync<"float32">();
 }
 
