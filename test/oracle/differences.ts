@@ -20,23 +20,23 @@ export function slope(f: (step: number) => Tensor, step = STEP): Tensor {
   return tf.tidy(() => tf.div(tf.sub(f(step), f(-step)), 2 * step));
 }
 
-/** f with entry j of a parameter moved by +-step, as central difference: f gets the tree with that entry moved, gives numbers. */
+/** Central difference of f in entry j of one parameter. */
 export function entrySlope(
   params: Tree,
   name: string,
   j: number,
-  f: (params: Tree) => Float32Array | Float64Array,
+  f: (params: Tree) => Tensor,
   step = STEP,
 ): Float64Array {
   const old = params[name]!;
-  const at = (delta: number): Float64Array => {
-    const values = old.dataSync().slice();
-    values[j] = values[j]! + delta;
-    const replaced = tf.tensor(values, old.shape);
-    const result = Float64Array.from(f({ ...params, [name]: replaced }));
-    replaced.dispose();
-    return result;
+  const values = old.dataSync();
+  const at = (delta: number): Tensor => {
+    const shifted = values.slice();
+    shifted[j] = shifted[j]! + delta;
+    return f({ ...params, [name]: tf.tensor(shifted, old.shape) });
   };
-  const [up, down] = [at(step), at(-step)];
-  return up.map((value, i) => (value - down[i]!) / (2 * step));
+  const quotient = slope(at, step);
+  const result = Float64Array.from(quotient.dataSync());
+  quotient.dispose();
+  return result;
 }

@@ -1,0 +1,113 @@
+import { type Batch, backend, curvature, nets, tree } from "secateur";
+import { describe, expect, test } from "vitest";
+import { entrySlope, FD_RTOL } from "../oracle/differences";
+import "../support/close-tree";
+import { owned } from "../support/owned";
+import { randomTensor, reluResidual, tinyBatch, tinyModel, tinyNets } from "../support/tiny-nets";
+
+const { tf } = backend;
+
+test("oneHot refuses labels outside the classes, naming the image", () => {
+  expect(curvature.oneHot(Int32Array.of(2, 0), 3).arraySync()).toEqual([
+    [0, 0, 1],
+    [1, 0, 0],
+  ]);
+  expect(() => curvature.oneHot(Int32Array.of(0, 3), 3)).toThrow("oneHot: label 1 must be 0 to 2, got 3");
+  expect(() => curvature.oneHot(Int32Array.of(-1), 3)).toThrow("oneHot: label 0 must be 0 to 2, got -1");
+});
+
+describe.each(tinyNets)("$name", ({ make }) => {
+  const model = tinyModel(make());
+  const data = tinyBatch(model.net);
+  const weights = nets.prunableWeights(model);
+
+  test("the loss is the mean over images and outputs, whatever the budget", () => {
+    const f = curvature.predict(model, data.x).arraySync();
+    let sum = 0;
+    f.forEach((row, n) => {
+      row.forEach((value, c) => {
+        sum += (value - Number(data.labels[n] === c)) ** 2;
+      });
+    });
+    for (const memoryBytes of [1, 1e9])
+      expect(curvature.lossMeanOverNC(model, data, { memoryBytes }) / (sum / 9)).toBeCloseTo(1, 12);
+  });
+
+  test("its gradient is the difference quotient, whatever the budget", () => {
+    const expected = Object.fromEntries(
+      model.net.prunable.map((name) => [
+        name,
+        Float64Array.from(
+          { length: model.params[name]!.size },
+          (_, j) =>
+            entrySlope(model.params, name, j, (params) =>
+              tf.scalar(curvature.lossMeanOverNC({ ...model, params }, data)),
+            )[0]!,
+        ),
+      ]),
+    );
+    for (const memoryBytes of [1, 1e9]) {
+      const { loss, gradient } = curvature.lossGradient(model, data, { memoryBytes });
+      expect(gradient).toBeNearTree(expected, { rtol: FD_RTOL, atol: 1e-9 });
+      expect(loss / curvature.lossMeanOverNC(model, data)).toBeCloseTo(1, 12);
+    }
+  });
+
+  test("a small step: predictions are the terms of the Taylor series", () => {
+    const step = tree.mapTree(weights, (w, name) => tf.mul(randomTensor(w.shape, 9, name), 1e-4));
+    const change = curvature.lossChange(model, data, step);
+    const { gradient } = curvature.lossGradient(model, data);
+    const gv = curvature.gnProduct(model, data, step);
+    const squares = tree.mapTree(step, (d) => tf.square(d));
+    expect(change.firstOrder).toBeCloseTo(tree.dotTree(gradient, step), 12);
+    expect(change.gaussNewton / (tree.dotTree(step, gv) / 2)).toBeCloseTo(1, 10);
+    expect(change.diagonal / (tree.dotTree(curvature.gnDiag(model, data), squares) / 2)).toBeCloseTo(1, 10);
+    const moved = { ...model, params: { ...model.params, ...tree.zipTree(weights, step, (w, d) => tf.add(w, d)) } };
+    expect(change.measured).toBeCloseTo(curvature.lossMeanOverNC(moved, data) - change.loss, 14);
+    // what first order misses is of second order
+    expect(Math.abs(change.measured - change.firstOrder)).toBeLessThan(1e-2 * Math.abs(change.firstOrder));
+  });
+
+  test("leaves nothing behind", () => {
+    const before = tf.memory().numTensors;
+    curvature.lossMeanOverNC(model, data);
+    curvature.lossChange(model, data, weights);
+    expect(tf.memory().numTensors).toBe(before);
+    owned(() => curvature.lossGradient(model, data).gradient as never);
+  });
+});
+
+describe("one layer of a ReLU net", () => {
+  const model = tinyModel(reluResidual());
+  const data = tinyBatch(model.net);
+
+  test("no term beyond the second order: g . d + d^T G d / 2 is the measured change until a ReLU switches", () => {
+    for (const name of model.net.prunable) {
+      // a step so small that no unit switches; the terms beyond would show at once, for they are relative to the second
+      const step = tree.mapTree(nets.prunableWeights(model), (w, key) =>
+        key === name ? tf.mul(randomTensor(w.shape, 9, name), 1e-4) : tf.zerosLike(w),
+      );
+      const { measured, firstOrder, gaussNewton } = curvature.lossChange(model, data, step);
+      // 1e-5: the change itself is a difference of two losses of size 1, good to 1e-16, and the second order is 1e-8 to 1e-10
+      expect(Math.abs(measured - firstOrder - gaussNewton) / gaussNewton, name).toBeLessThan(1e-5);
+    }
+  });
+
+  test("the last linear layer: exact for any step, for instance removing it whole", () => {
+    const step = tree.mapTree(nets.prunableWeights(model), (w, key) =>
+      key === "fc.weight" ? tf.neg(w) : tf.zerosLike(w),
+    );
+    const { measured, firstOrder, gaussNewton } = curvature.lossChange(model, data, step);
+    expect((firstOrder + gaussNewton) / measured).toBeCloseTo(1, 10);
+    const products = curvature.gnBlockProduct(model, data);
+    const half = tf.sum(tf.mul(products["fc.weight"]!, model.params["fc.weight"]!)).dataSync()[0]! / 2;
+    expect(half / gaussNewton).toBeCloseTo(1, 10);
+  });
+});
+
+test("a batch whose labels do not match its images is refused", () => {
+  const model = tinyModel(reluResidual());
+  const data: Batch = { ...tinyBatch(model.net), labels: Int32Array.of(0) };
+  expect(() => curvature.lossMeanOverNC(model, data)).toThrow(/as many labels as images .*got 1 for 3/);
+  expect(() => curvature.lossGradient(model, data)).toThrow(/got 1 for 3/);
+});
