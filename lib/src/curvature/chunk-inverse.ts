@@ -90,9 +90,10 @@ function addChunks(
   }
 }
 
-/** [s, out, K] -> [s, out * ceil(K / chunk), chunk], filled up with zeros. */
-function toChunks(rows: Tensor, chunk: number): Tensor3D {
+/** [s, out, K] -> [s, out * ceil(K / chunk), chunk], filled up with zeros; a chunk is never longer than K. */
+function toChunks(rows: Tensor, longest: number): Tensor3D {
   const [s, out, k] = rows.shape as [number, number, number];
+  const chunk = Math.min(longest, k);
   const each = Math.ceil(k / chunk);
   const padded =
     each * chunk === k
