@@ -9,6 +9,7 @@ export * as masks from "./masks";
 export * as nets from "./nets";
 export * as notebook from "./notebook";
 export * as plots from "./plots";
+export * as prune from "./prune";
 export * as rows from "./rows";
 export * as scores from "./scores";
 export * as train from "./train";

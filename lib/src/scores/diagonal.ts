@@ -1,0 +1,22 @@
+import { tf } from "../backend";
+import { type GnDiagOptions, gnDiag } from "../curvature";
+import { prunableWeights } from "../nets";
+import { zipTree } from "../tree";
+import type { Scorer } from "../types";
+
+/**
+ * theta_j^2 G_jj: twice the loss change, to second order, when weight j alone is removed (the 1/2 is left out, as in the paper).
+ * G is the Gauss-Newton matrix of the squared error, mean over images and classes; on ReLU nets with frozen norms G_jj = H_jj.
+ */
+export function diagonal(options: GnDiagOptions = {}): Scorer {
+  const { method = "exact", draws = 1 } = options;
+  return {
+    name: method === "exact" ? "diagonal" : `diagonal-${method}${draws}`,
+    unit: "loss",
+    usesData: true,
+    score: (model, data) =>
+      tf.tidy(
+        () => zipTree(prunableWeights(model), gnDiag(model, data, options), (w, g) => tf.mul(tf.square(w), g)) as never,
+      ),
+  };
+}
