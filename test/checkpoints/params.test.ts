@@ -207,3 +207,28 @@ describe("saveParams and loadParams", () => {
     );
   });
 });
+
+describe("paramsHash", () => {
+  const { paramsHash } = checkpoints;
+
+  test("the same for arrays, tensors and a file's parameters, whatever the order of keys", () => {
+    const hash = paramsHash(net, counting());
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(paramsHash(net, Object.fromEntries(Object.entries(counting()).reverse()))).toBe(hash);
+    saveParams(file, net, counting());
+    const loaded = loadParams(file, net);
+    expect(paramsHash(net, loaded)).toBe(hash);
+    tf.dispose(loaded as Record<string, Tree[string]>);
+  });
+
+  test("another value, shape or key gives another hash; a missing key is refused", () => {
+    const hash = paramsHash(net, counting());
+    const changed = counting();
+    changed["mlp.bias"]![0] = 1e-30;
+    expect(paramsHash(net, changed)).not.toBe(hash);
+    const turned: Net = { ...net, params: { ...params, "mlp.weight": { shape: [3, 2], role: "linearWeight" } } };
+    expect(paramsHash(turned, counting())).not.toBe(hash);
+    const { "mlp.bias": _, ...rest } = counting();
+    expect(() => paramsHash(net, rest)).toThrow(/params have no "mlp\.bias"/);
+  });
+});
