@@ -125,6 +125,7 @@ export interface Row {
   readonly task: string;
   readonly taskKind: TaskKind;
   readonly score: string;
+  /** 1: one shot; more: nested rounds from dense to the last keep ratio of the path */
   readonly rounds: number;
   readonly keep: number;
   /** seed of the pre-training run */

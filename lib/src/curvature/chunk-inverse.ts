@@ -3,7 +3,7 @@ import { operations, tf } from "../backend";
 import { lastAxis, type Point, ruleOf } from "../layers";
 import type { Batch, Model, NetNode, Tensor, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { type ChunkOptions, forEachChunk, gnDiag, unitProbes } from "./gauss-newton";
+import { type ChunkOptions, forEachChunk, gnDiag, positionPairs, unitProbes } from "./gauss-newton";
 import { backward } from "./pass";
 
 export interface ChunkInverseOptions extends ChunkOptions {
@@ -59,7 +59,7 @@ function gnChunks(model: Model, data: Batch, keys: readonly string[], chunk: num
   }
 }
 
-/** Adds sum over images and directions of the outer products of the Jacobian's chunks, as many images at once as the budget allows. */
+/** Adds the sum over images and directions of the outer products of the Jacobian's chunks. */
 function addChunks(
   sum: TreeSum,
   key: string,
@@ -73,6 +73,15 @@ function addChunks(
   const [n, positions, k] = patches.shape;
   const out = lastAxis(dy);
   const m = dy.shape[0]! / n;
+  const pairs = (positions * (positions + 1)) / 2;
+  if (pairs <= 2 * m) {
+    sum.add(
+      key,
+      tf.tidy(() => chunksByPairs(patches, dy, m, chunk)),
+    );
+    return;
+  }
+  // by the per-image Jacobians themselves, as many images at once as the budget allows
   const cotangents = tf.reshape(dy, [m, n, positions, out]);
   const images = Math.max(1, Math.min(n, Math.floor(memoryBytes / (3 * 4 * m * out * k))));
   for (let from = 0; from < n; from += images) {
@@ -88,6 +97,41 @@ function addChunks(
       }),
     );
   }
+}
+
+/**
+ * The same sum without the Jacobian: chunk j of filter o is sum over (image, pair) rows r of cotangent_ro first_rj second_rj^T,
+ * one matrix product a chunk; pairs stand for both orders, so the result is symmetrised.
+ */
+function chunksByPairs(patches: Tensor3D, dy: Tensor, m: number, chunk: number): Tensor {
+  const { first, second, cotangents } = positionPairs(patches, dy, m);
+  const [rows, k] = first.shape;
+  const out = cotangents.shape[1];
+  const blocks: Tensor[] = [];
+  for (let from = 0; from < k; from += chunk)
+    blocks.push(
+      tf.tidy(() => {
+        const part = (t: Tensor): Tensor => {
+          const size = Math.min(chunk, k - from);
+          const cut = tf.slice(t, [0, from], [rows, size]);
+          return size === chunk
+            ? cut
+            : tf.pad(cut as never, [
+                [0, 0],
+                [0, chunk - size],
+              ]);
+        };
+        const outer = tf.mul(tf.expandDims(part(first), 2), tf.expandDims(part(second), 1));
+        return tf.reshape(tf.matMul(cotangents, tf.reshape(outer, [rows, chunk * chunk]), true), [
+          out,
+          1,
+          chunk,
+          chunk,
+        ]);
+      }),
+    );
+  const all = tf.reshape(tf.concat(blocks, 1), [out * blocks.length, chunk, chunk]);
+  return tf.div(tf.add(all, tf.transpose(all, [0, 2, 1])), 2);
 }
 
 /** [s, out, K] -> [s, out * ceil(K / chunk), chunk], filled up with zeros; a chunk is never longer than K. */

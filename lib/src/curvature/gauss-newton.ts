@@ -7,7 +7,7 @@
 import { operations, stream, tf } from "../backend";
 import { lastAxis, type Point, ruleOf } from "../layers";
 import { outputShapes } from "../nets";
-import type { Batch, Model, NetNode, Tensor, Tensor3D, Tree } from "../types";
+import type { Batch, Model, NetNode, Tensor, Tensor2D, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
 import { backward, forward, jvp, type Trace, vjp } from "./pass";
 
@@ -161,8 +161,22 @@ function jacobianSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
   return operations.sumSquares(jacobian, [0, 1]);
 }
 
-/** The same sum over pairs of positions: sum_i sum_p,q (A_ipk A_iqk) (sum_m dy_mipo dy_miqo), each pair p < q counted twice. */
+/** The same sum over pairs of positions: sum_i sum_p,q (A_ipk A_iqk) (sum_m dy_mipo dy_miqo). */
 function pairSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
+  const { first, second, cotangents } = positionPairs(a, dy, m);
+  return tf.matMul(tf.mul(first, second), cotangents, true);
+}
+
+/**
+ * Patches and cotangents by pairs of positions p <= q of one image: rows (image, pair), for sums over directions m, images i and
+ * positions of the form sum_i sum_p,q A_ip A_iq sum_m dy_mip dy_miq. A pair p < q stands for both orders: its cotangent is doubled.
+ * @returns first, second: [n pairs, K], the patches at p and at q; cotangents: [n pairs, out], summed over directions
+ */
+export function positionPairs(
+  a: Tensor3D,
+  dy: Tensor,
+  m: number,
+): { first: Tensor2D; second: Tensor2D; cotangents: Tensor2D } {
   const [n, positions, k] = a.shape;
   const out = lastAxis(dy);
   const [p, q, times]: [number[], number[], number[]] = [[], [], []];
@@ -172,12 +186,15 @@ function pairSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
       q.push(j);
       times.push(i === j ? 1 : 2);
     }
+  const rows = n * p.length;
   const pick = (t: Tensor, index: number[], axis: number): Tensor => tf.gather(t, tf.tensor1d(index, "int32"), axis);
-  const inputs = tf.reshape(tf.mul(pick(a, p, 1), pick(a, q, 1)), [n * p.length, k]);
   const stacked = tf.reshape(dy, [m, n, positions, out]);
   const products = tf.sum(tf.mul(pick(stacked, p, 2), pick(stacked, q, 2)), 0);
-  const cotangents = tf.mul(products, tf.reshape(tf.tensor1d(times), [1, p.length, 1]));
-  return tf.matMul(inputs as never, tf.reshape(cotangents, [n * p.length, out]), true);
+  return {
+    first: tf.reshape(pick(a, p, 1), [rows, k]),
+    second: tf.reshape(pick(a, q, 1), [rows, k]),
+    cotangents: tf.reshape(tf.mul(products, tf.reshape(tf.tensor1d(times), [1, p.length, 1])), [rows, out]),
+  };
 }
 
 /** sum_m u_mi dy_mi with u_mi = <linear output of image i, dy_mi>: the cotangent whose weight gradient is the block product. */

@@ -8,10 +8,11 @@ export interface PruneOptions {
   /** keep ratios, strictly falling: one path passes through all of them, so their masks are nested */
   readonly grid: readonly number[];
   /**
-   * "oneShot": one score of the dense model, a threshold for each keep ratio.
-   * A number m: m rounds from one keep ratio to the next (from 1 to the first), fresh scores of the masked model in each.
+   * 1: one shot, one score of the dense model and a threshold for each keep ratio.
+   * m times the length of the grid: nested rounds, m from one keep ratio to the next (from 1 to the first), with fresh scores of
+   * the masked model in each.
    */
-  readonly rounds: "oneShot" | number;
+  readonly rounds: number;
   readonly progress?: Progress;
 }
 
@@ -29,11 +30,12 @@ export interface PrunedMask {
  */
 export async function prune(model: Model, scorer: Scorer, data: Batch, options: PruneOptions): Promise<PrunedMask[]> {
   const { grid, rounds, progress } = options;
-  if (rounds !== "oneShot" && !(Number.isInteger(rounds) && rounds >= 1))
-    throw new RangeError(`rounds must be "oneShot" or an integer >= 1, got ${rounds}`);
-  const schedule = gridSchedule(grid, rounds === "oneShot" ? 1 : rounds);
+  const between = rounds === 1 ? 1 : rounds / grid.length;
+  if (!(Number.isInteger(between) && between >= 1))
+    throw new RangeError(`rounds must be 1 or a multiple of the ${grid.length} keep ratios of the grid, got ${rounds}`);
+  const schedule = gridSchedule(grid, between);
   const order = model.net.prunable;
-  if (rounds === "oneShot") {
+  if (rounds === 1) {
     const scores = hostScores(model, scorer, data);
     await progress?.step(1);
     return grid.map((keep) => ({ keep, mask: globalThreshold(scores, keep, { order }) }));
@@ -48,7 +50,7 @@ export async function prune(model: Model, scorer: Scorer, data: Batch, options: 
     } finally {
       if (weights) disposeTree(weights);
     }
-    if ((round + 1) % rounds === 0) masks.push({ keep: grid[masks.length]!, mask });
+    if ((round + 1) % between === 0) masks.push({ keep: grid[masks.length]!, mask });
     await progress?.step(round + 1, `keep ${keep.toFixed(3)}`);
   }
   return masks;
