@@ -49,9 +49,9 @@ describe("maskReport", () => {
       "conv2.weight": new Uint8Array(12),
       "fc.weight": Uint8Array.from({ length: 15 }, (_, i) => (i < 5 || i % 5 === 4 ? 0 : 1)),
     };
-    // y = 1, x = 2, input 1: outputs 0 and 3
+    // y = 1, x = 2, input 1: outputs 0 and 1
     mask["conv1.weight"][((1 * 3 + 2) * 2 + 1) * 4 + 0] = 1;
-    mask["conv1.weight"][((1 * 3 + 2) * 2 + 1) * 4 + 3] = 1;
+    mask["conv1.weight"][((1 * 3 + 2) * 2 + 1) * 4 + 1] = 1;
     const { layers, ...totals } = masks.maskReport(net, mask);
     expect(layers).toEqual([
       {

@@ -35,6 +35,11 @@ describe("gridSchedule", () => {
     expect(d).toBe(0.02);
   });
 
+  test("grid points are met to the last bit, also where from * (keep / from) is not", () => {
+    expect(0.8 * (0.107 / 0.8)).not.toBe(0.107);
+    expect(gridSchedule([0.8, 0.107], 1)).toEqual([0.8, 0.107]);
+  });
+
   test.each<[string, () => void, RegExp]>([
     ["a grid that rises", () => gridSchedule([0.5, 0.6], 1), /fall strictly, got 0\.5 before 0\.6/],
     ["a grid that stands", () => gridSchedule([0.5, 0.5], 1), /fall strictly/],
