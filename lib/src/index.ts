@@ -1,8 +1,8 @@
-export * from "./types";
 export * as backend from "./backend";
 export * as checkpoints from "./checkpoints";
 export * as curvature from "./curvature";
 export * as datasets from "./datasets";
+export * as experiments from "./experiments";
 export * as heads from "./heads";
 export * as layers from "./layers";
 export * as masks from "./masks";
@@ -14,3 +14,4 @@ export * as rows from "./rows";
 export * as scores from "./scores";
 export * as train from "./train";
 export * as tree from "./tree";
+export * from "./types";

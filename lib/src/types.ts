@@ -114,13 +114,16 @@ export interface Scorer {
   score(model: Model, data: Batch): Tree;
 }
 
+/** clean: scores, heads and accuracy from different images. authors: all from the same, as in the paper's published code. */
+export type Protocol = "clean" | "authors";
+
 export type TaskKind = "source" | "transfer" | "unseen" | "far";
 
 /** One measured number (long form: one metric a row). Committed results are CSV files of these. */
 export interface Row {
   readonly model: string;
   readonly pretraining: string;
-  readonly protocol: "clean" | "authors";
+  readonly protocol: Protocol;
   readonly source: string;
   readonly task: string;
   readonly taskKind: TaskKind;

@@ -37,7 +37,7 @@ export interface FinetuneResult {
   /** all learnable parameters, new tensors that belong to the caller; use `nets.withParams` */
   readonly params: Tree;
   readonly history: readonly FinetuneEpoch[];
-  /** the loss stopped being finite; `params` are those before the step at which it did */
+  /** the loss stopped being finite; `params` are the last ones with a finite loss */
   readonly diverged: boolean;
 }
 
@@ -98,6 +98,7 @@ export async function finetune(
   const whole = toBatch(set);
   const targets = oneHot(whole.labels, set.classes);
   const steps = Math.floor(n / batchSize);
+  let previous: Tree | undefined;
   let diverged = false;
   try {
     for (let epoch = resumed?.epoch ?? 0; epoch < epochs && !diverged; epoch++) {
@@ -110,6 +111,11 @@ export async function finetune(
         total += loss;
         if (!Number.isFinite(loss)) {
           disposeTree(gradient);
+          if (previous) {
+            disposeTree(params);
+            params = previous;
+            previous = undefined;
+          }
           diverged = true;
           break;
         }
@@ -118,7 +124,8 @@ export async function finetune(
           weightDecay,
           decayAll: true,
         });
-        tf.dispose([params, velocity, gradient] as never);
+        tf.dispose([previous ?? {}, velocity, gradient] as never);
+        previous = params;
         params = masked(next.params, flags);
         velocity = next.velocity;
         assertZero(params, flags);
@@ -133,7 +140,7 @@ export async function finetune(
     disposeTree(params);
     throw error;
   } finally {
-    tf.dispose([velocity, flags, whole.x, targets] as never);
+    tf.dispose([previous ?? {}, velocity, flags, whole.x, targets] as never);
   }
 }
 

@@ -1,0 +1,84 @@
+/** Finished units of work as files named by their settings: present = done. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { writeFileAtomic } from "../checkpoints";
+import { dataFolder } from "../datasets";
+import { canonicalJson } from "../train";
+
+/** Raised when the meaning of cached results changes. */
+const SCHEMA = 1;
+
+/** First 12 hex digits of the SHA-256 of the settings, written as JSON with sorted keys. */
+export function settingsHash(settings: unknown): string {
+  return createHash("sha256")
+    .update(canonicalJson({ schema: SCHEMA, settings }))
+    .digest("hex")
+    .slice(0, 12);
+}
+
+/** Where results are kept: SECATEUR_RESULTS, or build/results beside the data folder. */
+export function resultsFolder(): string {
+  return process.env.SECATEUR_RESULTS || path.join(dataFolder(), "..", "build", "results");
+}
+
+export interface Cached<T> {
+  readonly value: T;
+  readonly seconds: number;
+  readonly commit: string;
+  /** true: read from the file, false: computed now */
+  readonly fromFile: boolean;
+}
+
+/**
+ * The result of these settings: read from FOLDER/NAME-HASH.json when it is there, else computed and written (temporary name,
+ * then renamed, so that a killed run leaves nothing half done).
+ * @throws Error when the file holds other settings or is damaged: remove it to compute again
+ */
+export async function cached<T>(
+  name: string,
+  settings: unknown,
+  compute: () => Promise<T>,
+  { fresh = false }: { fresh?: boolean } = {},
+): Promise<Cached<T>> {
+  const file = path.join(resultsFolder(), `${name}-${settingsHash(settings)}.json`);
+  if (!fresh && fs.existsSync(file)) return { ...readResult<T>(file, settings), fromFile: true };
+  const start = Date.now();
+  const value = await compute();
+  const result = { value, seconds: (Date.now() - start) / 1000, commit: commit() };
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  writeFileAtomic(file, `${JSON.stringify({ settings, ...result })}\n`);
+  return { ...result, fromFile: false };
+}
+
+function readResult<T>(file: string, settings: unknown): Omit<Cached<T>, "fromFile"> {
+  let stored: { settings?: unknown; value?: T; seconds?: unknown; commit?: unknown };
+  try {
+    stored = JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Error(`${file}: a result must be JSON (${(error as Error).message}); remove it to compute again`);
+  }
+  if (canonicalJson(stored.settings) !== canonicalJson(settings))
+    throw new Error(`${file}: holds the result of other settings; remove it to compute again`);
+  const { value, seconds, commit } = stored;
+  if (value === undefined || typeof seconds !== "number" || typeof commit !== "string")
+    throw new Error(`${file}: a result must have value, seconds and commit; remove it to compute again`);
+  return { value, seconds, commit };
+}
+
+let known: string | undefined;
+
+/** The commit of the suite, 12 digits, "+" behind it when the library's files differ from it; "unknown" outside git. */
+export function commit(): string {
+  if (known !== undefined) return known;
+  const git = (...args: string[]): string =>
+    execFileSync("git", args, { cwd: dataFolder(), encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  try {
+    const changed = git("status", "--porcelain", "--", "../lib/src", "../data/zoo", "../data/glyphs");
+    known = git("rev-parse", "--short=12", "HEAD") + (changed === "" ? "" : "+");
+  } catch {
+    known = "unknown";
+  }
+  return known;
+}

@@ -1,0 +1,137 @@
+/** P1: pruning on a source keeps source and zero-shot transfer accuracy. */
+import type { Progress, Protocol, Row, Scorer } from "../types";
+import { cached } from "./cache";
+import { type Accuracies, Workbench } from "./workbench";
+
+/** 0.8^2, 0.8^4 ... 0.8^18: the paper's keep ratios. */
+export const KEEP_GRID: readonly number[] = [2, 4, 6, 8, 10, 12, 14, 16, 18].map((power) => 0.8 ** power);
+
+export interface Curve {
+  readonly scorer: Scorer;
+  /** 1: one shot; a multiple of the grid's length: nested rounds with fresh scores */
+  readonly rounds: number;
+}
+
+export interface P1Settings {
+  /** names in the zoo: one for each pre-training seed */
+  readonly models: readonly string[];
+  /** tasks that scores are computed on, one at a time */
+  readonly sources: readonly string[];
+  readonly curves: readonly Curve[];
+  readonly grid?: readonly number[];
+  /** disjoint draws of scoring images */
+  readonly draws?: readonly number[];
+  readonly protocol?: Protocol;
+  /** images a class that accuracy is read on (default 20) */
+  readonly perClass?: number;
+  readonly evaluateOn?: "test" | "validation";
+}
+
+/** How long work reports on itself: `notebook.progress`, or anything of its form. */
+export type MakeProgress = (total: number, label: string) => Progress;
+
+export interface RunOptions {
+  readonly progress?: MakeProgress;
+  /** compute again although the result is there */
+  readonly fresh?: boolean;
+}
+
+/** What one path of masks measured. */
+interface Path {
+  readonly points: readonly { readonly keep: number; readonly accuracy: Accuracies }[];
+}
+
+/**
+ * Accuracy (percent) of every task at every keep ratio, for each model, source, draw and curve, and the dense reference at keep = 1
+ * (score "dense"). Each path of masks is a unit of work: cached by its settings, so an interrupted run goes on.
+ * A score that looks at no data gives one mask for all sources and draws: it is measured once, its rows are filed under each source
+ * and draw 0.
+ * @returns rows with metric "accuracy"
+ */
+export async function p1(settings: P1Settings, { progress, fresh }: RunOptions = {}): Promise<Row[]> {
+  const {
+    models,
+    sources,
+    curves,
+    grid = KEEP_GRID,
+    draws = [0],
+    protocol = "clean",
+    perClass = 20,
+    evaluateOn = "test",
+  } = settings;
+  if (models.length === 0 || sources.length === 0) throw new RangeError("p1: models and sources must not be empty");
+  const paths = curves.flatMap((curve) =>
+    curve.scorer.usesData
+      ? sources.flatMap((source) => draws.map((draw) => ({ ...curve, source, draw, filedUnder: [source] })))
+      : [{ ...curve, source: sources[0]!, draw: 0, filedUnder: sources }],
+  );
+  const bar = progress?.(models.length * (paths.length + 1), "P1");
+  const rows: Row[] = [];
+  let done = 0;
+  for (const model of models) {
+    const bench = new Workbench({ model, protocol, perClass, evaluateOn });
+    try {
+      const common = { checkpoint: bench.checkpoint, protocol, perClass, evaluateOn };
+      const rowsOf = (
+        filedUnder: readonly string[],
+        accuracy: Accuracies,
+        rest: Pick<Row, "score" | "rounds" | "keep" | "draw" | "seconds" | "commit">,
+      ): Row[] =>
+        filedUnder.flatMap((source) =>
+          bench.tasks.map((task) => ({
+            ...bench.columns,
+            source,
+            task: task.name,
+            taskKind: bench.kindOf(task, source),
+            ...rest,
+            variant: "",
+            metric: "accuracy",
+            value: accuracy[task.name]!,
+            n: bench.images,
+          })),
+        );
+      const dense = await cached("dense", common, async () => bench.accuracies(), { fresh });
+      rows.push(
+        ...rowsOf(sources, dense.value, {
+          score: "dense",
+          rounds: 1,
+          keep: 1,
+          draw: 0,
+          seconds: dense.seconds,
+          commit: dense.commit,
+        }),
+      );
+      await bar?.step(++done, `${model} dense`);
+      for (const { scorer, rounds, source, draw, filedUnder } of paths) {
+        const unit = { ...common, score: scorer.name, rounds, grid, ...(scorer.usesData ? { source, draw } : {}) };
+        const path = await cached(
+          "p1",
+          unit,
+          async (): Promise<Path> => {
+            const masks = await bench.masks(source, scorer, { grid, rounds, draw });
+            return { points: masks.map(({ keep, mask }) => ({ keep, accuracy: bench.maskedAccuracies(mask) })) };
+          },
+          { fresh },
+        );
+        for (const { keep, accuracy } of path.value.points)
+          rows.push(
+            ...rowsOf(filedUnder, accuracy, {
+              score: scorer.name,
+              rounds,
+              keep,
+              draw,
+              seconds: path.seconds,
+              commit: path.commit,
+            }),
+          );
+        await bar?.step(
+          ++done,
+          `${scorer.name}, ${rounds === 1 ? "one shot" : `${rounds} rounds`}${scorer.usesData ? `, ${source}` : ""}`,
+        );
+      }
+    } finally {
+      bench.dispose();
+    }
+  }
+  return rows;
+}

@@ -1,0 +1,128 @@
+/** What both predictions work on: one backbone, the clean heads and test images of every task. */
+import { subset, type TaskInfo, tasks, toBatch } from "../datasets";
+import { accuracyOf, fitHead, type HeadCache } from "../heads";
+import { maskedWeights } from "../masks";
+import { withParams } from "../nets";
+import { type PrunedMask, prune } from "../prune";
+import { disposeTree } from "../tree";
+import type { Batch, Head, ImageSet, Mask, Model, Progress, Protocol, Row, Scorer, TaskKind, Tree } from "../types";
+import { type Backbone, loadBackbone } from "./zoo";
+
+export interface WorkbenchSettings {
+  /** name in the zoo */
+  readonly model: string;
+  /**
+   * clean: heads and scores from images of training fonts, accuracy on test fonts.
+   * authors: the same images for heads, scores, fine-tuning and accuracy, as in the paper's published code.
+   */
+  readonly protocol: Protocol;
+  /** images a class that accuracy is read on */
+  readonly perClass: number;
+  /** fonts that accuracy is read on (clean protocol): test for results, validation for choosing settings */
+  readonly evaluateOn: "test" | "validation";
+}
+
+/** Accuracy in percent by task name. */
+export type Accuracies = Readonly<Record<string, number>>;
+
+const heads: HeadCache = new Map();
+
+/** One backbone with the head of every task, fitted on the CLEAN backbone; `dispose` frees it all. */
+export class Workbench {
+  readonly tasks: readonly TaskInfo[] = tasks();
+  private readonly backbone: Backbone;
+  private readonly headOf: ReadonlyMap<string, Head>;
+  private readonly testOf: ReadonlyMap<string, ImageSet>;
+
+  constructor(readonly settings: WorkbenchSettings) {
+    this.backbone = loadBackbone(settings.model);
+    const role = settings.protocol === "authors" ? "authors" : "head";
+    this.headOf = new Map(
+      this.tasks.map(({ name }) => [name, fitHead(this.backbone.model, subset(name, role), { cache: heads })]),
+    );
+    const evaluation = settings.protocol === "authors" ? "authors" : settings.evaluateOn;
+    this.testOf = new Map(
+      this.tasks.map(({ name }) => [name, subset(name, evaluation, { perClass: settings.perClass })]),
+    );
+  }
+
+  /** The backbone with this task's head. */
+  model(task: string): Model {
+    const head = this.headOf.get(task);
+    if (head === undefined)
+      throw new RangeError(`task must be one of ${this.tasks.map(({ name }) => name).join(", ")}, got '${task}'`);
+    return { ...this.backbone.model, head };
+  }
+
+  /** Images behind one accuracy. */
+  get images(): number {
+    return this.testOf.get(this.tasks[0]!.name)!.shape[0];
+  }
+
+  /** The images that scores see: 10 a class of the source, the `draw`-th such ten. The caller disposes x. */
+  scoringData(source: string, draw: number): Batch {
+    return toBatch(
+      this.settings.protocol === "authors" ? subset(source, "authors") : subset(source, "scoring", { draw }),
+    );
+  }
+
+  /** The images that fine-tuning sees. */
+  finetuningSet(source: string): ImageSet {
+    return subset(source, this.settings.protocol === "authors" ? "authors" : "finetuning");
+  }
+
+  /** Zero-shot accuracy on every task: the given parameters under the heads of the clean backbone. */
+  accuracies(params: Tree = {}): Accuracies {
+    return Object.fromEntries(
+      this.tasks.map(({ name }) => [
+        name,
+        accuracyOf(withParams(this.model(name), params), this.testOf.get(name)!, { batchSize: 200 }),
+      ]),
+    );
+  }
+
+  /** The same for a mask on the clean weights. */
+  maskedAccuracies(mask: Mask): Accuracies {
+    const weights = maskedWeights(this.backbone.model, mask);
+    try {
+      return this.accuracies(weights);
+    } finally {
+      disposeTree(weights);
+    }
+  }
+
+  async masks(
+    source: string,
+    scorer: Scorer,
+    options: { grid: readonly number[]; rounds: number; draw: number; progress?: Progress },
+  ): Promise<PrunedMask[]> {
+    const data = this.scoringData(source, options.draw);
+    try {
+      return await prune(this.model(source), scorer, data, options);
+    } finally {
+      data.x.dispose();
+    }
+  }
+
+  /** What a task is to this source. */
+  kindOf({ name, kind }: TaskInfo, source: string): TaskKind {
+    if (name === source) return "source";
+    return kind === "pretraining" ? "transfer" : kind;
+  }
+
+  /** Columns that every row of this workbench shares. */
+  get columns(): Pick<Row, "model" | "pretraining" | "protocol" | "seed"> {
+    const { net, pretraining, settings } = this.backbone.card;
+    return { model: net, pretraining, protocol: this.settings.protocol, seed: settings.seed };
+  }
+
+  /** SHA-256 of the checkpoint: part of what a result depends on. */
+  get checkpoint(): string {
+    return this.backbone.card.sha256;
+  }
+
+  dispose(): void {
+    disposeTree(this.backbone.model.params);
+    for (const head of this.headOf.values()) disposeTree({ ...head });
+  }
+}
