@@ -36,7 +36,8 @@ function patternPaths(model: Model, x: Tensor): Tensor {
   const points = Object.fromEntries(
     model.net.nodes.map((node) => {
       const params = Object.fromEntries(Object.entries(node.params).map(([role, key]) => [role, even[key]!]));
-      return [node.id, { ...trace.points[node.id]!, params }];
+      const attributes = node.kind === "batchNorm" ? { ...node.attributes, epsilon: 0 } : node.attributes;
+      return [node.id, { ...trace.points[node.id]!, params, attributes }];
     }),
   );
   const counts: Trace = { ...trace, points: points as Trace["points"] };
