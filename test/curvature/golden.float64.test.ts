@@ -1,0 +1,3 @@
+import { goldenTests } from "../oracle/golden";
+
+goldenTests({ rtol: 1e-9 });
