@@ -24,7 +24,7 @@ interface Box {
 
 type Point = readonly [number, number];
 
-/** Gives the window the measures that plotly asks for to lay out text; jsdom does no layout. Rotations are not followed. */
+/** Gives the window the measures that plotly asks for to lay out text; jsdom does no layout. */
 export function installBoxes(window: Window, fonts: Fonts): void {
   const prototype = window.SVGElement.prototype;
   prototype.getBBox = function (this: Element) {
@@ -46,40 +46,49 @@ export function installBoxes(window: Window, fonts: Fonts): void {
 
 /** Box of a text, or around all texts of a group, in the coordinates of `frame` (null: of the page). */
 function boxOf(element: Element, frame: Element | null, fonts: Fonts): Box {
-  const box = {
-    left: Number.POSITIVE_INFINITY,
-    right: Number.NEGATIVE_INFINITY,
-    top: Number.POSITIVE_INFINITY,
-    bottom: Number.NEGATIVE_INFINITY,
-  };
-  for (const text of element.tagName === "text" ? [element] : element.querySelectorAll("text")) {
-    const size = fontSize(text);
-    const spans = [...text.querySelectorAll("tspan.line")];
-    const width = Math.max(...(spans.length > 0 ? spans : [text]).map((line) => widthOf(line, fonts)));
-    const [x, y] = positionOf(text, frame);
-    const anchor = text.style?.textAnchor || text.getAttribute?.("text-anchor");
-    const left = anchor === "middle" ? x - width / 2 : anchor === "end" ? x - width : x;
-    box.left = Math.min(box.left, left);
-    box.right = Math.max(box.right, left + width);
-    box.top = Math.min(box.top, y - 0.95 * size);
-    box.bottom = Math.max(box.bottom, y + (0.25 + 1.3 * Math.max(0, spans.length - 1)) * size);
-  }
-  return box.left <= box.right ? box : { left: 0, right: 0, top: 0, bottom: 0 };
+  const corners = [...(element.tagName === "text" ? [element] : element.querySelectorAll("text"))].flatMap((text) => {
+    const { left, right, top, bottom } = ownBox(text, fonts);
+    const toFrame = transformTo(text, frame);
+    return [toFrame([left, top]), toFrame([right, top]), toFrame([left, bottom]), toFrame([right, bottom])];
+  });
+  if (corners.length === 0) return { left: 0, right: 0, top: 0, bottom: 0 };
+  const [x, y] = [corners.map((corner) => corner[0]), corners.map((corner) => corner[1])];
+  return { left: Math.min(...x), right: Math.max(...x), top: Math.min(...y), bottom: Math.max(...y) };
+}
+
+function ownBox(text: Element, fonts: Fonts): Box {
+  const size = fontSize(text);
+  const spans = [...text.querySelectorAll("tspan.line")];
+  const width = Math.max(...(spans.length > 0 ? spans : [text]).map((line) => widthOf(line, fonts)));
+  const [x, y] = [Number(text.getAttribute?.("x") ?? 0), Number(text.getAttribute?.("y") ?? 0)];
+  const anchor = text.style?.textAnchor || text.getAttribute?.("text-anchor");
+  const left = anchor === "middle" ? x - width / 2 : anchor === "end" ? x - width : x;
+  const lines = Math.max(0, spans.length - 1);
+  return { left, right: left + width, top: y - 0.95 * size, bottom: y + (0.25 + 1.3 * lines) * size };
 }
 
 function rectangle({ left, right, top, bottom }: Box): Box & { x: number; y: number; width: number; height: number } {
   return { left, right, top, bottom, x: left, y: top, width: right - left, height: bottom - top };
 }
 
-function positionOf(text: Element, frame: Element | null): Point {
-  let x = Number(text.getAttribute?.("x") ?? 0);
-  let y = Number(text.getAttribute?.("y") ?? 0);
-  for (let at: Element | null = text; at?.getAttribute && at !== frame; at = at.parentNode) {
-    const shift = /translate\(\s*(-?[\d.]+)(?:[ ,]+(-?[\d.]+))?/.exec(at.getAttribute("transform") ?? "");
-    x += Number(shift?.[1] ?? 0);
-    y += Number(shift?.[2] ?? 0);
+/** The transforms of an element and of the groups around it, up to the frame but without the frame's own. */
+function transformTo(element: Element, frame: Element | null): (point: Point) => Point {
+  const steps: ((point: Point) => Point)[] = [];
+  for (let at: Element | null = element; at?.getAttribute && at !== frame; at = at.parentNode) {
+    const parts = [...(at.getAttribute("transform") ?? "").matchAll(/(translate|rotate|scale)\(([^)]*)\)/g)];
+    // the last part acts first
+    for (const [, kind, list] of parts.reverse())
+      steps.push(transform(kind!, (list!.match(/-?[\d.]+(?:e-?\d+)?/gi) ?? []).map(Number)));
   }
-  return [x, y];
+  return (point) => steps.reduce((p, step) => step(p), point);
+}
+
+function transform(kind: string, numbers: readonly number[]): (point: Point) => Point {
+  const [a = 0, b, c = 0] = numbers;
+  if (kind === "translate") return ([x, y]) => [x + a, y + (b ?? 0)];
+  if (kind === "scale") return ([x, y]) => [x * a, y * (b ?? a)];
+  const [cos, sin] = [Math.cos((a * Math.PI) / 180), Math.sin((a * Math.PI) / 180)];
+  return ([x, y]) => [(b ?? 0) + (x - (b ?? 0)) * cos - (y - c) * sin, c + (x - (b ?? 0)) * sin + (y - c) * cos];
 }
 
 function widthOf(node: Element, fonts: Fonts): number {

@@ -7,4 +7,6 @@ export type { Interval, Verdict } from "./interval";
 export { judge, meanInterval, tQuantile } from "./interval";
 export type { SharePoint } from "./knee";
 export { interpolateKnee } from "./knee";
+export type { Lift } from "./lift";
+export { lifts } from "./lift";
 export { writeAtomically } from "./write-atomically";
