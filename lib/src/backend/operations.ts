@@ -340,7 +340,10 @@ export function batchNormTrainingGrad(
   return { dx: dx!, dscale: dscale!, dshift: dshift! };
 }
 
-/** diag(A^-1) of symmetric positive definite blocks [count, n, n] -> [count, n]. */
+/**
+ * diag(A^-1) of symmetric positive definite blocks [count, n, n] -> [count, n].
+ * @throws Error when a block is not positive definite (TensorFlow's Cholesky gives NaN without a word)
+ */
 export function inverseDiagonal(blocks: Tensor3D): Tensor {
   if (!native) return portable.inverseDiagonal(blocks);
   const [count, n] = blocks.shape;
@@ -351,5 +354,8 @@ export function inverseDiagonal(blocks: Tensor3D): Tensor {
     [float32T, attribute.bool("lower", true), attribute.bool("adjoint", false)],
     [factor, identity],
   );
-  return sumSquares(inverse, [1]);
+  const diagonal = sumSquares(inverse, [1]);
+  if (tf.tidy(() => tf.any(tf.isNaN(diagonal)).dataSync()[0]))
+    throw new Error("inverseDiagonal: a block is not positive definite");
+  return diagonal;
 }
