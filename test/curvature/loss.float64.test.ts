@@ -68,10 +68,33 @@ describe.each(tinyNets)("$name", ({ make }) => {
     expect(Math.abs(change.measured - change.firstOrder)).toBeLessThan(1e-2 * Math.abs(change.firstOrder));
   });
 
+  test("several steps at once give what each gives alone, also from a generator that disposes them", () => {
+    const steps = [0.1, -0.3].map((t) => tree.mapTree(weights, (w, name) => tf.mul(randomTensor(w.shape, 9, name), t)));
+    const alone = steps.map((step) => curvature.lossChange(model, data, step));
+    function* lent(): Generator<typeof weights> {
+      for (const step of steps) {
+        yield step;
+        tree.disposeTree(step);
+      }
+    }
+    expect(curvature.lossChanges(model, data, lent())).toEqual(alone);
+  });
+
+  test("along a step: from the loss itself to the measured change, and straight for first order", () => {
+    const step = tree.mapTree(weights, (w, name) => randomTensor(w.shape, 9, name));
+    const { loss, measured, firstOrder } = curvature.lossChange(model, data, step);
+    const [start, near, end] = curvature.lossAlong(model, data, step, [0, 1e-7, 1]);
+    expect(start).toBe(loss);
+    expect(end! - loss).toBe(measured);
+    expect((near! - loss) / 1e-7 / firstOrder).toBeCloseTo(1, 4);
+  });
+
   test("leaves nothing behind", () => {
     const before = tf.memory().numTensors;
     curvature.lossMeanOverNC(model, data);
     curvature.lossChange(model, data, weights);
+    curvature.lossAlong(model, data, weights, [0.5]);
+    expect(() => curvature.lossAlong(model, data, weights, [1, Number.NaN])).toThrow(/finite numbers, got NaN/);
     expect(tf.memory().numTensors).toBe(before);
     owned(() => curvature.lossGradient(model, data).gradient as never);
   });
