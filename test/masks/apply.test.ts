@@ -34,6 +34,15 @@ test("maskedWeights: kept weights as they were, removed ones 0, the model untouc
   tf.dispose(masked);
 });
 
+test("removalStep: minus the removed weights, 0 for kept ones", () => {
+  const step = owned(() => ({ ...masks.removalStep(model, mask) }));
+  for (const name of net.prunable) {
+    const expected = [...model.params[name]!.dataSync()].map((weight, i) => (mask[name]![i] === 1 ? 0 : -weight));
+    expect([...step[name]!.dataSync()].map((d) => d + 0)).toEqual(expected);
+  }
+  tf.dispose(step);
+});
+
 test("assertKept: passes on the masked model, names the first removed weight that is not 0", () => {
   const masked = masks.maskedWeights(model, mask);
   masks.assertKept(nets.withParams(model, masked), mask);
@@ -50,5 +59,6 @@ test("assertKept: passes on the masked model, names the first removed weight tha
 
 test("a mask of another net is refused", () => {
   expect(() => masks.maskTensors(net, { a: Uint8Array.of(1) })).toThrow(/only in mask: \[a\]/);
+  expect(() => masks.removalStep(model, { a: Uint8Array.of(1) })).toThrow(/only in mask: \[a\]/);
   expect(() => masks.assertKept(model, { a: Uint8Array.of(1) })).toThrow(/only in mask: \[a\]/);
 });

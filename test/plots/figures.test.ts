@@ -124,6 +124,27 @@ describe("other figures", () => {
     expect(trace!.x).toEqual(["latin", "hebrew", "hangul", "greek", "arabic", "han", "digits", "malayalam", "fashion"]);
   });
 
+  test("taskBars puts tasks of pre-training first and asks for one value a bar", () => {
+    const dense = p1Rows().filter((row) => row.keep === 1);
+    const figure = plots.taskBars([...dense].reverse());
+    const [bars] = figure.data as Json[];
+    expect(bars!.x).toEqual([
+      ...dense
+        .map((row) => row.task)
+        .slice(0, 6)
+        .reverse(),
+      "malayalam",
+      "digits",
+      "fashion",
+    ]);
+    expect((figure.data as Json[]).length).toBe(1);
+    const mean = dense.slice(0, 6).reduce((sum, row) => sum + row.value, 0) / 6;
+    const texts = ((figure.layout as Json).annotations as Json[]).map((a) => a.text);
+    expect(texts[0]).toBe(`<b>pre-training</b><br>mean ${mean.toFixed(1)}`);
+    expect(() => plots.taskBars([...dense, dense[0]!])).toThrow(/2 rows for task 'latin' and seed '0'; filter first/);
+    expect(() => plots.taskBars(dense, { metric: "speed" })).toThrow(/no row has the metric 'speed'/);
+  });
+
   test("beforeAfter writes the lift of each line and the dense control", () => {
     const texts = (plots.beforeAfter(p2Rows()).data as Json[])
       .filter((t) => t.mode === "text")

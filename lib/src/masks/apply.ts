@@ -23,6 +23,14 @@ export function maskedWeights(model: Model, mask: Mask): Tree {
   return weights;
 }
 
+/** The step that a mask makes from the dense weights: d_j = -theta_j where it removes, 0 where it keeps; the caller disposes it. */
+export function removalStep(model: Model, mask: Mask): Tree {
+  const flags = maskTensors(model.net, mask);
+  const step = mapTree(prunableWeights(model), (weight, key) => tf.tidy(() => tf.mul(weight, tf.sub(flags[key]!, 1))));
+  tf.dispose(flags as never);
+  return step;
+}
+
 /**
  * Throws unless every removed weight is exactly zero.
  * @throws Error naming the parameter, the index and the value

@@ -1,4 +1,4 @@
-export { assertKept, maskedWeights, maskTensors } from "./apply";
+export { assertKept, maskedWeights, maskTensors, removalStep } from "./apply";
 export { checkMask } from "./check";
 export { loadMask, maskHash, type SaveMaskOptions, saveMask } from "./file";
 export { type LayerReport, type MaskReport, maskReport, type Overlap, overlap } from "./report";

@@ -16,6 +16,8 @@ export type { PredictedVsMeasuredOptions } from "./predicted-vs-measured";
 export { predictedVsMeasured } from "./predicted-vs-measured";
 export type { SparsityCurveOptions } from "./sparsity-curve";
 export { sparsityCurve } from "./sparsity-curve";
+export type { TaskBarsOptions } from "./task-bars";
+export { taskBars } from "./task-bars";
 export type { TaskMatrixOptions } from "./task-matrix";
 export { taskMatrix } from "./task-matrix";
 export type { FigureOptions } from "./theme";
