@@ -170,22 +170,17 @@ async function dataFacts(problem) {
 
 /** [{ file, sha256 }] of every JSON file of a data folder. */
 function statedHashes(folder) {
-  if (!existsSync(inRoot(folder))) return [];
-  const names = readdirSync(inRoot(folder));
+  const names = existsSync(inRoot(folder)) ? readdirSync(inRoot(folder)) : [];
+  const packed = names.find((name) => name.endsWith(".gz"));
   return names
     .filter((name) => name.endsWith(".json"))
-    .flatMap((name) => claimsOf(readJson(inRoot(folder, name)), names, name.replace(/\.json$/, "")));
+    .flatMap((name) => claimsOf(readJson(inRoot(folder, name)), packed));
 }
 
-/** `{ file, sha256 }` anywhere inside; `sha256Gzip` at the top speaks of the folder's only .gz file. */
-function claimsOf(json, names, stem) {
-  if (json === null || typeof json !== "object") return [];
-  const inner = Object.values(json).flatMap((value) => claimsOf(value, names, stem));
-  const file = json.sha256Gzip
-    ? names.find((name) => name.endsWith(".gz"))
-    : (json.file ?? names.find((name) => name === `${stem}.safetensors`));
-  const sha256 = json.sha256Gzip ?? json.sha256;
-  return typeof file === "string" && /^[0-9a-f]{64}$/.test(sha256 ?? "") ? [{ file, sha256 }, ...inner] : inner;
+/** `{ file, sha256 }` of a model card; `sha256Gzip` of a data set's index speaks of the folder's packed file. */
+function claimsOf({ file, sha256, sha256Gzip }, packed) {
+  if (sha256Gzip) return [{ file: packed ?? "packed file", sha256: sha256Gzip }];
+  return file && sha256 ? [{ file, sha256 }] : [];
 }
 
 const labels = {

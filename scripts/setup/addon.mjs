@@ -44,7 +44,7 @@ async function compile(folder, tensorflow) {
   rmSync(part, { recursive: true, force: true });
   mkdirSync(part, { recursive: true });
   const compiler = compilers.find((command) => capture(command, ["--version"]).status === 0);
-  const libraries = tensorflow.startsWith(root) ? `$ORIGIN/${relative(folder, tensorflow)}` : tensorflow;
+  const libraries = tensorflow.startsWith(join(root, "/")) ? `$ORIGIN/${relative(folder, tensorflow)}` : tensorflow;
 
   const symbol = minLogLevelSymbol(join(tensorflow, "libtensorflow_framework.so.2"));
   const earlyLog = symbol ? ["-Wl,--no-as-needed", join(part, "libearly_log.so")] : [];

@@ -26,7 +26,11 @@ export const libraryStep = {
 };
 
 function sourcesHash() {
-  const configs = [inRoot("lib/tsconfig.json"), inRoot("lib/package.json"), inRoot("package-lock.json")];
+  const configs = [
+    inRoot("lib/tsconfig.json"),
+    inRoot("lib/package.json"),
+    inRoot("node_modules/typescript/package.json"),
+  ];
   return hashOfFiles([...filesBelow(source, (path) => path.endsWith(".ts")), ...configs], root);
 }
 

@@ -24,7 +24,7 @@ const oneWheel = [
 
 const variants = {
   cpu: { pins: join(here, "tensorflow-cpu.txt"), size: "a download of 274 MB, 860 MB on disk", diskGb: 3 },
-  gpu: { pins: join(here, "tensorflow-gpu.txt"), size: "with CUDA: a download of about 3 GB", diskGb: 14 },
+  gpu: { pins: join(here, "tensorflow-gpu.txt"), size: "with CUDA: a download of 3.4 GB, 5.4 GB on disk", diskGb: 14 },
 };
 
 export const tensorflowStep = {
@@ -72,7 +72,7 @@ export function tensorflowChoice(env = process.env, remembered = readJsonIfThere
   if (remembered && asked !== "auto") {
     const { variant, folder } = remembered;
     const reason = "asked for earlier; SECATEUR_TENSORFLOW=auto forgets it";
-    return variant === "existing" ? { variant, folder, reason } : choose(variant, reason);
+    return variant === "existing" ? { variant, folder: resolve(root, folder), reason } : choose(variant, reason);
   }
   return hasGpu() ? choose("gpu", "nvidia-smi found an NVIDIA GPU") : choose("cpu", "no NVIDIA GPU");
 }
