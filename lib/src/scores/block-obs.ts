@@ -11,7 +11,7 @@ import type { Scorer } from "../types";
  */
 export function blockObs({ chunk = 32, damping = 0.01, memoryBytes }: Omit<ChunkInverseOptions, "alive"> = {}): Scorer {
   return {
-    name: `blockObs${chunk}`,
+    name: damping === 0.01 ? `blockObs${chunk}` : `blockObs${chunk}-damping${damping}`,
     unit: "loss",
     usesData: true,
     score: (model, data) =>

@@ -9,9 +9,9 @@ import type { Scorer } from "../types";
  * G is the Gauss-Newton matrix of the squared error, mean over images and classes; on ReLU nets with frozen norms G_jj = H_jj.
  */
 export function diagonal(options: GnDiagOptions = {}): Scorer {
-  const { method = "exact", draws = 1 } = options;
+  const { method = "exact", draws = 1, seed = 0 } = options;
   return {
-    name: method === "exact" ? "diagonal" : `diagonal-${method}${draws}`,
+    name: method === "exact" ? "diagonal" : `diagonal-${method}${draws}${seed === 0 ? "" : `-seed${seed}`}`,
     unit: "loss",
     usesData: true,
     score: (model, data) =>

@@ -4,7 +4,7 @@ import type { Scorer, Tensor } from "../types";
 /** U(0, 1) for every weight: what any criterion must beat. The same numbers for one seed. */
 export function random({ seed = 0 }: { readonly seed?: number } = {}): Scorer {
   return {
-    name: "random",
+    name: seed === 0 ? "random" : `random-seed${seed}`,
     unit: "none",
     usesData: false,
     score: ({ net }) =>
