@@ -1,14 +1,16 @@
 /** Fine-tuning of a pruned backbone on one task: masks fixed, norm statistics frozen, head frozen. */
+import * as fs from "node:fs";
 import { stream, tf } from "../backend";
+import { paramsHash } from "../checkpoints";
 import { forward, oneHot, vjp } from "../curvature";
 import { toBatch } from "../datasets";
-import { maskTensors } from "../masks";
+import { checkMask, maskHash, maskTensors } from "../masks";
 import { withParams } from "../nets";
 import { disposeTree, mapTree, pickTree } from "../tree";
 import type { ImageSet, Mask, Model, Progress, Tensor, Tree } from "../types";
 import { stepSchedule } from "./schedule";
-import { learnable, sgdStep, zeros } from "./sgd";
-import { loadState, saveState } from "./state-file";
+import { checkSgd, learnable, sgdStep, zeros } from "./sgd";
+import { digest, loadState, netIdentity, saveState } from "./state-file";
 
 export interface FinetuneOptions {
   readonly epochs?: number;
@@ -22,7 +24,7 @@ export interface FinetuneOptions {
   readonly milestones?: readonly number[];
   /** of the order of the images */
   readonly seed?: number;
-  /** file that an interrupted run goes on from, written after every epoch and removed at the end */
+  /** file that an interrupted run goes on from, to the same result; written after every epoch and removed at the end */
   readonly stateFile?: string;
   readonly progress?: Progress;
 }
@@ -36,8 +38,9 @@ export interface FinetuneEpoch {
 export interface FinetuneResult {
   /** all learnable parameters, new tensors that belong to the caller; use `nets.withParams` */
   readonly params: Tree;
+  /** finished epochs */
   readonly history: readonly FinetuneEpoch[];
-  /** the loss stopped being finite; `params` are the last ones with a finite loss */
+  /** the loss or a parameter stopped being finite; `params` are those before */
   readonly diverged: boolean;
 }
 
@@ -46,7 +49,8 @@ export interface FinetuneResult {
  * backbone learns; norm statistics and the head do not; removed weights stay exactly zero (checked after every step).
  * Batches are whole: what is left of an epoch's images is dropped.
  * @param model with the task's head
- * @throws RangeError for options out of range; Error when a removed weight is not zero after a step
+ * @throws RangeError for options out of range; Error when the state file is damaged or of other settings, model, mask or set;
+ * Error when a removed weight is not zero after a step
  */
 export async function finetune(
   model: Model,
@@ -66,31 +70,32 @@ export async function finetune(
     progress,
   } = options;
   const n = set.shape[0];
-  if (model.head === undefined) throw new Error("finetune: the model needs the task's head");
+  const classes = model.head?.bias.shape[0];
+  if (classes !== set.classes)
+    throw new Error(
+      `finetune: ${set.name} has ${set.classes} classes, the model's head has ${classes ?? "none (no head)"}`,
+    );
   if (!(Number.isInteger(epochs) && epochs >= 0)) throw new RangeError(`epochs must be an integer >= 0, got ${epochs}`);
   if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= n))
     throw new RangeError(`batchSize must be 1 to ${n} (the images of ${set.name}), got ${batchSize}`);
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`seed must be an integer, got ${seed}`);
+  checkSgd({ momentum, weightDecay });
   const schedule = stepSchedule(rate, milestones);
-  const settings = {
-    what: "finetune",
-    net: model.net.name,
-    set: set.hash,
-    epochs,
-    batchSize,
-    rate,
-    momentum,
-    weightDecay,
-    milestones: milestones ?? null,
-    seed,
-  };
-
+  checkMask(model.net, mask);
   const keys = learnable(model.net);
+  const start = pickTree(model.params, keys);
+  const training = { epochs, batchSize, rate, momentum, weightDecay, milestones: milestones ?? null, seed };
+  const settings = stateFile ? { ...identityOf(model, mask, set), ...training } : undefined;
+  const shapes = Object.fromEntries(keys.map((key) => [key, model.net.params[key]!.shape]));
+  const resumed = stateFile
+    ? loadState(stateFile, settings, { params: shapes, velocity: shapes, previous: shapes })
+    : undefined;
+
   const flags = maskTensors(model.net, mask);
-  const resumed = stateFile ? loadState(stateFile, settings) : undefined;
   let params =
     resumed?.trees.params ??
     masked(
-      mapTree(pickTree(model.params, keys), (t) => tf.clone(t)),
+      mapTree(start, (t) => tf.clone(t)),
       flags,
     );
   let velocity = resumed?.trees.velocity ?? zeros(params, keys);
@@ -98,17 +103,17 @@ export async function finetune(
   const whole = toBatch(set);
   const targets = oneHot(whole.labels, set.classes);
   const steps = Math.floor(n / batchSize);
-  let previous: Tree | undefined;
+  // the parameters a step ago: those are left when the loss of the present ones is not finite
+  let previous: Tree | undefined = resumed?.trees.previous;
   let diverged = false;
   try {
-    for (let epoch = resumed?.epoch ?? 0; epoch < epochs && !diverged; epoch++) {
+    for (let epoch = resumed?.epoch ?? 0; epoch < epochs; epoch++) {
       const order = stream(seed, "shuffle", epoch).permutation(n);
       let total = 0;
       for (let step = 0; step < steps; step++) {
         const done = epoch * steps + step;
         const index = order.subarray(step * batchSize, (step + 1) * batchSize);
         const { loss, gradient } = batchGradient(withParams(model, params), whole.x, targets, index, keys);
-        total += loss;
         if (!Number.isFinite(loss)) {
           disposeTree(gradient);
           if (previous) {
@@ -119,22 +124,36 @@ export async function finetune(
           diverged = true;
           break;
         }
+        total += loss;
         const next = sgdStep({ params, velocity }, gradient, schedule(done / (epochs * steps)), {
           momentum,
           weightDecay,
           decayAll: true,
         });
-        tf.dispose([previous ?? {}, velocity, gradient] as never);
-        previous = params;
-        params = masked(next.params, flags);
+        const moved = masked(next.params, flags);
+        tf.dispose([velocity, gradient] as never);
         velocity = next.velocity;
+        if (!allFinite(moved)) {
+          disposeTree(moved);
+          diverged = true;
+          break;
+        }
+        if (previous) disposeTree(previous);
+        previous = params;
+        params = moved;
         assertZero(params, flags);
         await progress?.step(done + 1, `loss ${loss.toFixed(4)}`);
       }
+      if (diverged) break;
       history.push({ epoch: epoch + 1, loss: total / steps });
-      if (stateFile && !diverged)
-        saveState(stateFile, settings, { epoch: epoch + 1, trees: { params, velocity }, history });
+      if (stateFile)
+        saveState(stateFile, settings, {
+          epoch: epoch + 1,
+          trees: { params, velocity, previous: previous as Tree },
+          history,
+        });
     }
+    if (stateFile) fs.rmSync(stateFile, { force: true });
     return { params, history, diverged };
   } catch (error) {
     disposeTree(params);
@@ -142,6 +161,18 @@ export async function finetune(
   } finally {
     tf.dispose([previous ?? {}, velocity, flags, whole.x, targets] as never);
   }
+}
+
+/** What a state file belongs to: net, start, head, mask and images. */
+function identityOf({ net, params, head }: Model, mask: Mask, set: ImageSet): Readonly<Record<string, string>> {
+  return {
+    what: "finetune",
+    net: netIdentity(net),
+    start: paramsHash(net, params),
+    head: digest(String(head!.weight.dataSync()), String(head!.bias.dataSync())),
+    mask: maskHash(net, mask),
+    set: set.hash,
+  };
 }
 
 function batchGradient(
@@ -170,6 +201,13 @@ function masked(params: Tree, flags: Tree): Tree {
     const kept = tf.where(tf.cast(flag, "bool"), weight, tf.zerosLike(weight));
     weight.dispose();
     return kept;
+  });
+}
+
+function allFinite(params: Tree): boolean {
+  return tf.tidy(() => {
+    const flags = Object.values(params).map((t) => tf.all(tf.isFinite(t)));
+    return tf.all(tf.stack(flags)).dataSync()[0] === 1;
   });
 }
 

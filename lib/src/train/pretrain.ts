@@ -5,9 +5,9 @@ import { initialise } from "../nets";
 import { disposeTree, pickTree } from "../tree";
 import type { ImageSet, Model, Net, Progress, Tensor, Tensor2D, Tree } from "../types";
 import { cosineSchedule } from "./schedule";
-import { learnable, sgdStep, zeros } from "./sgd";
-import { loadState, saveState } from "./state-file";
-import { affineView, LIGHT_VIEWS, type ViewOptions } from "./views";
+import { checkSgd, learnable, sgdStep, zeros } from "./sgd";
+import { loadState, netIdentity, saveState } from "./state-file";
+import { affineView, checkViews, LIGHT_VIEWS, type ViewOptions } from "./views";
 
 export interface PretrainSettings {
   readonly seed: number;
@@ -45,6 +45,7 @@ export interface PretrainEpoch {
 }
 
 export interface PretrainOptions {
+  /** file that an interrupted run goes on from, to the same result; written after every epoch, for the caller to remove */
   readonly stateFile?: string;
   readonly progress?: Progress;
   /** called after every epoch with the backbone as it is (norms frozen); it must not dispose anything */
@@ -62,6 +63,9 @@ const CLASSIFIER = ["classifier.weight", "classifier.bias"] as const;
 /**
  * Trains net + a linear classifier on the set's classes with softmax cross-entropy; the classifier is dropped at the end.
  * The same settings give the same order, views and initial weights; a run that was killed goes on from its last epoch.
+ * @param set square grey images of the net's size
+ * @throws RangeError for settings out of range; Error when the state file is damaged or of other settings, net or images;
+ * Error when the loss is not finite
  */
 export async function pretrainSupervised(
   net: Net,
@@ -70,17 +74,30 @@ export async function pretrainSupervised(
   options: PretrainOptions = {},
 ): Promise<PretrainResult> {
   const { seed, epochs, batchSize, momentum, weightDecay } = settings;
-  const [n, side, , channels] = set.shape;
-  if (channels !== 1 || set.shape[2] !== side)
-    throw new RangeError(`${set.name}: views are made of square grey images, got [${set.shape}]`);
+  const [n, side] = set.shape;
+  if (set.shape.slice(1).join() !== [side, side, 1].join() || net.input.join() !== [side, side, 1].join())
+    throw new RangeError(
+      `${set.name}: views are made of square grey images of the net's size [${net.input}], got [${set.shape}]`,
+    );
   if (!(Number.isInteger(epochs) && epochs >= 1))
     throw new RangeError(`epochs must be a positive integer, got ${epochs}`);
   if (!(Number.isInteger(batchSize) && batchSize >= 2 && batchSize <= n))
     throw new RangeError(`batchSize must be 2 to ${n}, got ${batchSize}`);
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`seed must be an integer, got ${seed}`);
+  checkSgd(settings);
+  checkViews(settings.views);
   const schedule = cosineSchedule(settings.rate, settings.warmup);
-  const identity = { what: "pretrain-supervised", net: net.name, set: set.hash, ...settings };
-  const resumed = options.stateFile ? loadState(options.stateFile, identity) : undefined;
+  const identity = { what: "pretrain-supervised", net: netIdentity(net), set: set.hash, ...settings };
   const keys = [...learnable(net), ...CLASSIFIER];
+  const shapes: Record<string, readonly number[]> = {
+    ...Object.fromEntries(Object.entries(net.params).map(([key, { shape }]) => [key, shape])),
+    [CLASSIFIER[0]]: [net.features, set.classes],
+    [CLASSIFIER[1]]: [set.classes],
+  };
+  const moving = Object.fromEntries(keys.map((key) => [key, shapes[key]!]));
+  const resumed = options.stateFile
+    ? loadState(options.stateFile, identity, { params: shapes, velocity: moving })
+    : undefined;
   let params = resumed?.trees.params ?? {
     ...initialise(net, seed),
     ...initialClassifier(net.features, set.classes, seed),
@@ -90,45 +107,55 @@ export async function pretrainSupervised(
   const images = normalised(set);
   const steps = Math.floor(n / batchSize);
 
-  for (let epoch = resumed?.epoch ?? 0; epoch < epochs; epoch++) {
-    const start = Date.now();
-    const order = stream(seed, "shuffle", epoch).permutation(n);
-    let loss = 0;
-    let right = 0;
-    for (let step = 0; step < steps; step++) {
-      const done = epoch * steps + step;
-      const index = order.subarray(step * batchSize, (step + 1) * batchSize);
-      const result = classifierGradient(
-        net,
-        params,
-        viewsOf(images, set, index, seed, epoch, settings.views),
-        index.map((i) => set.labels[i]!),
-        set.classes,
-      );
-      loss += result.loss;
-      right += result.right;
-      if (!Number.isFinite(result.loss))
-        throw new Error(`pretrain: the loss is ${result.loss} in epoch ${epoch + 1}, step ${step + 1}: lower the rate`);
-      const next = sgdStep({ params, velocity }, result.gradient, schedule(done / (epochs * steps)), {
-        momentum,
-        weightDecay,
-        nesterov: true,
+  try {
+    for (let epoch = resumed?.epoch ?? 0; epoch < epochs; epoch++) {
+      const start = Date.now();
+      const order = stream(seed, "shuffle", epoch).permutation(n);
+      let loss = 0;
+      let right = 0;
+      for (let step = 0; step < steps; step++) {
+        const done = epoch * steps + step;
+        const index = order.subarray(step * batchSize, (step + 1) * batchSize);
+        const result = classifierGradient(
+          net,
+          params,
+          viewsOf(images, set, index, seed, epoch, settings.views),
+          index.map((i) => set.labels[i]!),
+          set.classes,
+        );
+        loss += result.loss;
+        right += result.right;
+        if (!Number.isFinite(result.loss)) {
+          tf.dispose([result.gradient, result.running] as never);
+          throw new Error(
+            `pretrain: the loss is ${result.loss} in epoch ${epoch + 1}, step ${step + 1}: lower the rate`,
+          );
+        }
+        const next = sgdStep({ params, velocity }, result.gradient, schedule(done / (epochs * steps)), {
+          momentum,
+          weightDecay,
+          nesterov: true,
+        });
+        tf.dispose([params, velocity, result.gradient] as never);
+        params = { ...next.params, ...result.running };
+        velocity = next.velocity;
+        await options.progress?.step(done + 1, `epoch ${epoch + 1}/${epochs}, loss ${(loss / (step + 1)).toFixed(3)}`);
+      }
+      const evaluation =
+        options.evaluate?.({ net, params: pickTree(params, Object.keys(net.params)) }, epoch + 1) ?? {};
+      history.push({
+        epoch: epoch + 1,
+        loss: loss / steps,
+        trainAccuracy: (100 * right) / (steps * batchSize),
+        seconds: (Date.now() - start) / 1000,
+        evaluation,
       });
-      tf.dispose([params, velocity, result.gradient] as never);
-      params = { ...next.params, ...result.running };
-      velocity = next.velocity;
-      await options.progress?.step(done + 1, `epoch ${epoch + 1}/${epochs}, loss ${(loss / (step + 1)).toFixed(3)}`);
+      if (options.stateFile)
+        saveState(options.stateFile, identity, { epoch: epoch + 1, trees: { params, velocity }, history });
     }
-    const evaluation = options.evaluate?.({ net, params: pickTree(params, Object.keys(net.params)) }, epoch + 1) ?? {};
-    history.push({
-      epoch: epoch + 1,
-      loss: loss / steps,
-      trainAccuracy: (100 * right) / (steps * batchSize),
-      seconds: (Date.now() - start) / 1000,
-      evaluation,
-    });
-    if (options.stateFile)
-      saveState(options.stateFile, identity, { epoch: epoch + 1, trees: { params, velocity }, history });
+  } catch (error) {
+    tf.dispose([params, velocity] as never);
+    throw error;
   }
   disposeTree(velocity);
   for (const key of CLASSIFIER) params[key]!.dispose();

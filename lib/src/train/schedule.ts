@@ -4,6 +4,9 @@ export type Schedule = (t: number) => number;
 /** rate, times 0.1 at each of the milestones (shares of the training). */
 export function stepSchedule(rate: number, milestones: readonly number[] = [1 / 3, 2 / 3, 8 / 9]): Schedule {
   checkRate(rate);
+  for (const milestone of milestones)
+    if (!(milestone >= 0 && milestone <= 1))
+      throw new RangeError(`milestones must be shares of the training, 0 to 1, got ${milestone}`);
   return (t) => rate * 0.1 ** milestones.filter((milestone) => t >= milestone).length;
 }
 

@@ -9,6 +9,13 @@ export interface SgdOptions {
   readonly decayAll?: boolean;
 }
 
+/** @throws RangeError naming the option that is out of range */
+export function checkSgd({ momentum, weightDecay }: Pick<SgdOptions, "momentum" | "weightDecay">): void {
+  if (!(momentum >= 0 && momentum < 1)) throw new RangeError(`momentum must be in [0, 1), got ${momentum}`);
+  if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+    throw new RangeError(`weightDecay must be a number >= 0, got ${weightDecay}`);
+}
+
 /** Parameters under training and their momentum buffers. */
 export interface SgdState {
   readonly params: Tree;

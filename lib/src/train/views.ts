@@ -14,9 +14,16 @@ export interface ViewOptions {
 
 export const LIGHT_VIEWS: ViewOptions = { rotation: 0.2, scale: 0.1, aspect: 0.2, shift: 0.12 };
 
+/** @throws RangeError naming the option that is out of range */
+export function checkViews(options: ViewOptions): void {
+  for (const name of ["rotation", "scale", "aspect", "shift"] as const)
+    if (!(options[name] >= 0 && Number.isFinite(options[name])))
+      throw new RangeError(`views: ${name} must be a number >= 0, got ${options[name]}`);
+}
+
 /**
  * One bilinear view of a square image, mirrored beyond its edges; `out` is written.
- * @param image side * side values
+ * @param image side * side values, as `out`
  */
 export function affineView(
   image: Float32Array,
@@ -25,6 +32,10 @@ export function affineView(
   options: ViewOptions,
   out: Float32Array,
 ): void {
+  if (!(Number.isInteger(side) && side >= 2 && image.length === side * side && out.length === side * side))
+    throw new RangeError(
+      `affineView: image and out must have side * side values, side >= 2; got ${image.length} and ${out.length} for side ${side}`,
+    );
   const angle = random.uniform(-options.rotation, options.rotation);
   const zoom = random.uniform(1 - options.scale, 1 + options.scale);
   const aspect = Math.exp(random.uniform(-options.aspect, options.aspect));
