@@ -42,28 +42,44 @@ export async function cached<T>(
   compute: () => Promise<T>,
   { fresh = false }: { fresh?: boolean } = {},
 ): Promise<Cached<T>> {
+  if (!/^[\w.-]+$/.test(name)) throw new RangeError(`name must be letters, digits and _ . -, got '${name}'`);
   const file = path.join(resultsFolder(), `${name}-${settingsHash(settings)}.json`);
   if (!fresh && fs.existsSync(file)) return { ...readResult<T>(file, settings), fromFile: true };
   const start = Date.now();
-  const value = await compute();
+  // as it will be read: what JSON does not carry is gone at once
+  const value = JSON.parse(JSON.stringify(await compute())) as T;
   const result = { value, seconds: (Date.now() - start) / 1000, commit: commit() };
   fs.mkdirSync(path.dirname(file), { recursive: true });
-  writeFileAtomic(file, `${JSON.stringify({ settings, ...result })}\n`);
+  writeFileAtomic(file, `${JSON.stringify({ settings, ...result, sha256: digestOf({ settings, ...result }) })}\n`);
   return { ...result, fromFile: false };
 }
 
+interface Stored<T> {
+  readonly settings: unknown;
+  readonly value: T;
+  readonly seconds: number;
+  readonly commit: string;
+}
+
+const digestOf = <T>({ settings, value, seconds, commit }: Stored<T>): string =>
+  createHash("sha256").update(canonicalJson({ settings, value, seconds, commit })).digest("hex");
+
 function readResult<T>(file: string, settings: unknown): Omit<Cached<T>, "fromFile"> {
-  let stored: { settings?: unknown; value?: T; seconds?: unknown; commit?: unknown };
+  let stored: (Stored<T> & { sha256?: unknown }) | null;
   try {
     stored = JSON.parse(fs.readFileSync(file, "utf8"));
   } catch (error) {
     throw new Error(`${file}: a result must be JSON (${(error as Error).message}); remove it to compute again`);
   }
+  if (stored === null || typeof stored !== "object" || stored.value === undefined)
+    throw new Error(`${file}: a result must be an object with settings and value; remove it to compute again`);
   if (canonicalJson(stored.settings) !== canonicalJson(settings))
     throw new Error(`${file}: holds the result of other settings; remove it to compute again`);
   const { value, seconds, commit } = stored;
-  if (value === undefined || typeof seconds !== "number" || typeof commit !== "string")
-    throw new Error(`${file}: a result must have value, seconds and commit; remove it to compute again`);
+  if (stored.sha256 !== digestOf(stored))
+    throw new Error(
+      `${file}: SHA-256 of the result must be ${stored.sha256}: changed file; remove it to compute again`,
+    );
   return { value, seconds, commit };
 }
 

@@ -1,7 +1,10 @@
 /** P1: pruning on a source keeps source and zero-shot transfer accuracy. */
+import { tasks } from "../datasets";
+import { gridSchedule } from "../masks";
 import type { Progress, Protocol, Row, Scorer } from "../types";
 import { cached } from "./cache";
 import { type Accuracies, Workbench } from "./workbench";
+import { modelCard } from "./zoo";
 
 /** 0.8^2, 0.8^4 ... 0.8^18: the paper's keep ratios. */
 export const KEEP_GRID: readonly number[] = [2, 4, 6, 8, 10, 12, 14, 16, 18].map((power) => 0.8 ** power);
@@ -46,7 +49,9 @@ interface Path {
  * (score "dense"). Each path of masks is a unit of work: cached by its settings, so an interrupted run goes on.
  * A score that looks at no data gives one mask for all sources and draws: it is measured once, its rows are filed under each source
  * and draw 0.
+ * The name of a score stands for its options: a changed score needs another name, or `fresh`.
  * @returns rows with metric "accuracy"
+ * @throws RangeError before work starts for models, sources, curves or a grid that do not fit
  */
 export async function p1(settings: P1Settings, { progress, fresh }: RunOptions = {}): Promise<Row[]> {
   const {
@@ -59,7 +64,7 @@ export async function p1(settings: P1Settings, { progress, fresh }: RunOptions =
     perClass = 20,
     evaluateOn = "test",
   } = settings;
-  if (models.length === 0 || sources.length === 0) throw new RangeError("p1: models and sources must not be empty");
+  checkPlan(models, sources, curves, grid);
   const paths = curves.flatMap((curve) =>
     curve.scorer.usesData
       ? sources.flatMap((source) => draws.map((draw) => ({ ...curve, source, draw, filedUnder: [source] })))
@@ -134,4 +139,29 @@ export async function p1(settings: P1Settings, { progress, fresh }: RunOptions =
     }
   }
   return rows;
+}
+
+/** Throws unless models and sources are there, the grid falls, and every curve fits it and has a name of its own. */
+export function checkPlan(
+  models: readonly string[],
+  sources: readonly string[],
+  curves: readonly Curve[],
+  grid: readonly number[],
+): void {
+  if (models.length === 0 || sources.length === 0) throw new RangeError("models and sources must not be empty");
+  for (const model of models) modelCard(model);
+  const known = tasks().map(({ name }) => name);
+  for (const source of sources)
+    if (!known.includes(source)) throw new RangeError(`sources must be among ${known.join(", ")}, got '${source}'`);
+  gridSchedule(grid, 1);
+  const seen = new Set<string>();
+  for (const { scorer, rounds } of curves) {
+    if (rounds !== 1 && !(Number.isInteger(rounds / grid.length) && rounds > 0))
+      throw new RangeError(
+        `rounds must be 1 or a multiple of the ${grid.length} keep ratios of the grid, got ${rounds} for ${scorer.name}`,
+      );
+    const name = `${scorer.name}, rounds ${rounds}`;
+    if (seen.has(name)) throw new RangeError(`curves must have names of their own, got twice ${name}`);
+    seen.add(name);
+  }
 }

@@ -5,7 +5,7 @@ import { finetune } from "../train";
 import { disposeTree } from "../tree";
 import type { Mask, Protocol, Row } from "../types";
 import { cached } from "./cache";
-import { type Curve, KEEP_GRID, type RunOptions } from "./p1";
+import { type Curve, checkPlan, KEEP_GRID, type RunOptions } from "./p1";
 import { type Accuracies, Workbench } from "./workbench";
 
 export interface P2Settings {
@@ -40,6 +40,7 @@ interface Tuned {
 /**
  * Accuracy before and after fine-tuning on the source, on every task, for each model, source, curve and keep ratio. Heads are those of
  * the clean dense backbone, before and after. Every fine-tuning is a unit of work, cached by its settings.
+ * The name of a score stands for its options: a changed score needs another name, or `fresh`.
  * @returns rows with metrics "accuracy", "accuracyFineTuned" (percent) and "diverged" (0 or 1, filed under the source task)
  */
 export async function p2(settings: P2Settings, { progress, fresh }: RunOptions = {}): Promise<Row[]> {
@@ -55,6 +56,7 @@ export async function p2(settings: P2Settings, { progress, fresh }: RunOptions =
     evaluateOn = "test",
   } = settings;
   const { epochs = 10, rate = 0.3, batchSize = 64, weightDecay = 1e-4, shuffleSeed = 0, variant = "" } = settings;
+  checkPlan(models, sources, curves, grid);
   const ratios = keeps.map((keep) => (keep === 1 ? 1 : nearest(grid, keep)));
   const training = { epochs, rate, batchSize, weightDecay, shuffleSeed };
   const runs = sources.flatMap((source) => [

@@ -27,43 +27,46 @@ export type Accuracies = Readonly<Record<string, number>>;
 
 const heads: HeadCache = new Map();
 
-/** One backbone with the head of every task, fitted on the CLEAN backbone; `dispose` frees it all. */
+/**
+ * One backbone with the head of every task, fitted on the CLEAN backbone; `dispose` frees it all. Heads and images are made when
+ * they are first needed.
+ */
 export class Workbench {
   readonly tasks: readonly TaskInfo[] = tasks();
   private readonly backbone: Backbone;
-  private readonly headOf: ReadonlyMap<string, Head>;
-  private readonly testOf: ReadonlyMap<string, ImageSet>;
+  private readonly headOf = new Map<string, Head>();
+  private readonly evaluationOf = new Map<string, ImageSet>();
 
+  /** @throws RangeError naming the setting that is out of range */
   constructor(readonly settings: WorkbenchSettings) {
-    this.backbone = loadBackbone(settings.model);
-    const role = settings.protocol === "authors" ? "authors" : "head";
-    this.headOf = new Map(
-      this.tasks.map(({ name }) => [name, fitHead(this.backbone.model, subset(name, role), { cache: heads })]),
-    );
-    const evaluation = settings.protocol === "authors" ? "authors" : settings.evaluateOn;
-    this.testOf = new Map(
-      this.tasks.map(({ name }) => [name, subset(name, evaluation, { perClass: settings.perClass })]),
-    );
+    const { model, protocol, evaluateOn } = settings;
+    if (protocol !== "clean" && protocol !== "authors")
+      throw new RangeError(`protocol must be clean or authors, got '${protocol}'`);
+    if (evaluateOn !== "test" && evaluateOn !== "validation")
+      throw new RangeError(`evaluateOn must be test or validation, got '${evaluateOn}'`);
+    this.evaluationSet(this.tasks[0]!.name);
+    this.backbone = loadBackbone(model);
   }
 
   /** The backbone with this task's head. */
   model(task: string): Model {
-    const head = this.headOf.get(task);
-    if (head === undefined)
-      throw new RangeError(`task must be one of ${this.tasks.map(({ name }) => name).join(", ")}, got '${task}'`);
+    this.checkTask(task);
+    const role = this.settings.protocol === "authors" ? "authors" : "head";
+    const head = this.headOf.get(task) ?? fitHead(this.backbone.model, subset(task, role), { cache: heads });
+    this.headOf.set(task, head);
     return { ...this.backbone.model, head };
   }
 
   /** Images behind one accuracy. */
   get images(): number {
-    return this.testOf.get(this.tasks[0]!.name)!.shape[0];
+    return this.evaluationSet(this.tasks[0]!.name).shape[0];
   }
 
   /** The images that scores see: 10 a class of the source, the `draw`-th such ten. The caller disposes x. */
   scoringData(source: string, draw: number): Batch {
-    return toBatch(
-      this.settings.protocol === "authors" ? subset(source, "authors") : subset(source, "scoring", { draw }),
-    );
+    if (this.settings.protocol === "clean") return toBatch(subset(source, "scoring", { draw }));
+    if (draw !== 0) throw new RangeError(`draw must be 0 under the authors' protocol (one set of images), got ${draw}`);
+    return toBatch(subset(source, "authors"));
   }
 
   /** The images that fine-tuning sees. */
@@ -76,7 +79,7 @@ export class Workbench {
     return Object.fromEntries(
       this.tasks.map(({ name }) => [
         name,
-        accuracyOf(withParams(this.model(name), params), this.testOf.get(name)!, { batchSize: 200 }),
+        accuracyOf(withParams(this.model(name), params), this.evaluationSet(name), { batchSize: 200 }),
       ]),
     );
   }
@@ -124,5 +127,19 @@ export class Workbench {
   dispose(): void {
     disposeTree(this.backbone.model.params);
     for (const head of this.headOf.values()) disposeTree({ ...head });
+    this.headOf.clear();
+  }
+
+  private checkTask(task: string): void {
+    if (!this.tasks.some(({ name }) => name === task))
+      throw new RangeError(`task must be one of ${this.tasks.map(({ name }) => name).join(", ")}, got '${task}'`);
+  }
+
+  private evaluationSet(task: string): ImageSet {
+    const { protocol, evaluateOn, perClass } = this.settings;
+    const set =
+      this.evaluationOf.get(task) ?? subset(task, protocol === "authors" ? "authors" : evaluateOn, { perClass });
+    this.evaluationOf.set(task, set);
+    return set;
   }
 }

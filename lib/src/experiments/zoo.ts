@@ -39,18 +39,20 @@ export function modelCard(name: string): ModelCard {
   const file = path.join(zooFolder(), `${name}.json`);
   if (!/^[\w.-]+$/.test(name) || !fs.existsSync(file))
     throw new RangeError(`model must be one of ${zoo().join(", ")}, got '${name}'`);
-  let card: ModelCard;
+  let card: ModelCard | null;
   try {
-    card = JSON.parse(fs.readFileSync(file, "utf8")) as ModelCard;
+    card = JSON.parse(fs.readFileSync(file, "utf8")) as ModelCard | null;
   } catch (error) {
     throw new Error(`${file}: a model card must be JSON (${(error as Error).message})`);
   }
   const complete =
-    [card.name, card.file, card.sha256, card.net, card.pretraining].every((v) => typeof v === "string") &&
-    Number.isInteger(card.settings?.seed) &&
-    path.basename(card.file) === card.file;
-  if (!complete)
+    [card?.name, card?.file, card?.sha256, card?.net, card?.pretraining].every((v) => typeof v === "string") &&
+    Number.isSafeInteger(card?.settings?.seed);
+  if (!card || !complete)
     throw new Error(`${file}: a model card must name name, file, sha256, net, pretraining and settings.seed`);
+  if (card.name !== name) throw new Error(`${file}: name must be '${name}', got '${card.name}'`);
+  if (!/^[\w.-]+\.safetensors$/.test(card.file))
+    throw new Error(`${file}: file must be the name of a .safetensors file beside the card, got '${card.file}'`);
   return card;
 }
 
