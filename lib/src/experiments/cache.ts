@@ -7,8 +7,8 @@ import { writeFileAtomic } from "../checkpoints";
 import { dataFolder } from "../datasets";
 import { canonicalJson } from "../train";
 
-/** Raised when the meaning of cached results changes. */
-const SCHEMA = 1;
+/** Raised when the form or the meaning of cached results changes. */
+const SCHEMA = 2;
 
 /** First 12 hex digits of the SHA-256 of the settings, written as JSON with sorted keys. */
 export function settingsHash(settings: unknown): string {
