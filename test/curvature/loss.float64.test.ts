@@ -1,4 +1,4 @@
-import { type Batch, backend, curvature, nets, tree } from "secateur";
+import { type Batch, backend, curvature, nets, type Tree, tree } from "secateur";
 import { describe, expect, test } from "vitest";
 import { entrySlope, FD_RTOL } from "../oracle/differences";
 import "../support/close-tree";
@@ -125,6 +125,57 @@ describe("one layer of a ReLU net", () => {
     const products = curvature.gnBlockProduct(model, data);
     const half = tf.sum(tf.mul(products["fc.weight"]!, model.params["fc.weight"]!)).dataSync()[0]! / 2;
     expect(half / gaussNewton).toBeCloseTo(1, 10);
+  });
+});
+
+describe("several steps", () => {
+  const model = tinyModel(reluResidual());
+  const data = tinyBatch(model.net);
+  const stepOf = (seed: number): Tree =>
+    tree.mapTree(nets.prunableWeights(model), (w, name) =>
+      tf.tidy(() => tf.mul(randomTensor(w.shape, seed, name), 0.1)),
+    );
+
+  test("lossChanges is lossChange of each, one at a time: a generator may dispose what it gave", () => {
+    function* steps() {
+      for (const seed of [1, 2, 3]) {
+        const step = stepOf(seed);
+        yield step;
+        tree.disposeTree(step);
+      }
+    }
+    curvature.lossChanges(model, data, steps());
+    const before = tf.memory().numTensors;
+    const got = curvature.lossChanges(model, data, steps());
+    expect(tf.memory().numTensors).toBe(before);
+    expect(got).toEqual([1, 2, 3].map((seed) => curvature.lossChange(model, data, stepOf(seed))));
+    expect(curvature.lossChanges(model, data, [])).toEqual([]);
+  });
+
+  test("lossAlong starts at the loss and ends at the measured change; outside 0 to 1 it goes on", () => {
+    const step = stepOf(4);
+    const { loss, measured } = curvature.lossChange(model, data, step);
+    const [start, end, back] = curvature.lossAlong(model, data, step, [0, 1, -1]);
+    const mirrored = tree.mapTree(step, (d) => tf.neg(d));
+    expect(start).toBe(curvature.lossMeanOverNC(model, data));
+    expect(end! - loss).toBeCloseTo(measured, 14);
+    expect(back! - loss).toBeCloseTo(curvature.lossChange(model, data, mirrored).measured, 14);
+  });
+
+  test("lossAlong the last linear layer is the parabola L + t g.d + t^2 d G d / 2", () => {
+    const step = tree.mapTree(stepOf(5), (d, name) => (name === "fc.weight" ? tf.mul(d, 10) : tf.zerosLike(d)));
+    const { loss, firstOrder, gaussNewton } = curvature.lossChange(model, data, step);
+    const shares = [-2, -0.5, 0.25, 1, 3];
+    expect({ loss: curvature.lossAlong(model, data, step, shares) }).toBeNearTree(
+      { loss: shares.map((t) => loss + t * firstOrder + t * t * gaussNewton) },
+      { rtol: 1e-12 },
+    );
+  });
+
+  test("lossAlong refuses shares that are not numbers, and steps for unknown or misshapen weights", () => {
+    expect(() => curvature.lossAlong(model, data, stepOf(1), [0, Number.NaN])).toThrow(/finite numbers, got NaN/);
+    expect(() => curvature.lossAlong(model, data, { nowhere: tf.zeros([1]) }, [1])).toThrow(/'nowhere'/);
+    expect(() => curvature.lossAlong(model, data, { "fc.weight": tf.zeros([1]) }, [1])).toThrow(/'fc.weight' is \[1\]/);
   });
 });
 
