@@ -77,7 +77,7 @@ function addChunks(
   if (pairs <= 2 * m) {
     sum.add(
       key,
-      tf.tidy(() => chunksByPairs(patches, dy, m, chunk)),
+      tf.tidy(() => chunksByPairs(patches, dy, m, Math.min(chunk, k))),
     );
     return;
   }
