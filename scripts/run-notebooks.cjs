@@ -4,13 +4,14 @@
 //   node scripts/run-notebooks.cjs [options] notebooks/*.ipynb
 //     --write         stores the outputs in place, in normal form
 //     --out=DIR       stores the executed notebooks in DIR instead, and verdict tables too (SECATEUR_RUN_DIR)
-//     --timeout=S     seconds for one notebook, default 900
+//     --timeout=S     seconds for the cells of one notebook, default 900
 //     --heap=MB       limit of the JavaScript heap of one notebook
 //     --cell-times    prints the seconds of every cell
 const { fork } = require("node:child_process");
 const { basename, dirname, join, resolve } = require("node:path");
 const { codeCells, readArguments, readNotebook, writeNotebook } = require("./notebook-file.cjs");
 
+const secondsToStart = 120;
 const secondsToDrain = 5;
 
 if (process.env.SECATEUR_NOTEBOOK) runHere(process.env.SECATEUR_NOTEBOOK).catch((error) => endHere(describe(error)));
@@ -45,7 +46,6 @@ function runOne(file, options) {
   const child = fork(__filename, {
     cwd: dirname(resolve(file)),
     env: {
-      TF_CPP_MIN_LOG_LEVEL: "2",
       ...env,
       NO_COLOR: "1",
       SECATEUR_NOTEBOOK: resolve(file),
@@ -60,15 +60,20 @@ function runOne(file, options) {
   let at = { number: 0, total: 0, source: "" };
   let failure;
   let notebook;
-  let late = false;
   const stop = () => child.kill("SIGKILL");
-  const timer = setTimeout(() => {
-    late = true;
-    stop();
-  }, options.timeout * 1000);
+  const arm = (seconds) =>
+    setTimeout(() => {
+      failure = `no end after ${seconds} s`;
+      stop();
+    }, seconds * 1000);
+  let timer = arm(secondsToStart);
   process.once("exit", stop);
   child.on("message", (message) => {
     if (message.kind === "cell") {
+      if (at.number === 0) {
+        clearTimeout(timer);
+        timer = arm(options.timeout);
+      }
       at = message;
       status.cell(at);
     }
@@ -82,8 +87,7 @@ function runOne(file, options) {
     child.on("close", (code, signal) => {
       clearTimeout(timer);
       process.off("exit", stop);
-      if (late) failure = `no end after ${options.timeout} s`;
-      else if (!failure && (code !== 0 || !notebook))
+      if (!failure && (code !== 0 || !notebook))
         failure = `the process ended ${signal ? `by ${signal}` : `with status ${code}`} before the notebook did`;
       if (failure) {
         status.print(

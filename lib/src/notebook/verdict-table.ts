@@ -29,7 +29,15 @@ const widths = [44, 30, 24, 4, 8];
 export function verdictTable(name: string, rows: readonly VerdictRow[]): void {
   check(name, rows);
   const cells = rows.map((row) => [row.claim, row.predicted, measured(row), String(row.measured.n), row.verdict]);
-  const text = alignText([headings, ...cells].flatMap(wrapped), [false, false, false, true, false]);
+  const [head = "", ...body] = alignText([headings, ...cells].flatMap(wrapped), [
+    false,
+    false,
+    false,
+    true,
+    false,
+  ]).split("\n");
+  const rule = "-".repeat(Math.max(...[head, ...body].map((line) => line.length)));
+  const text = [head, rule, ...body].join("\n");
   const objects = cells.map((row) => Object.fromEntries(headings.map((heading, j) => [heading, row[j]])));
   show({ "text/html": renderTable(objects, { maxRows: rows.length })["text/html"], "text/plain": text });
   const folder = process.env.SECATEUR_RUN_DIR;
