@@ -146,7 +146,9 @@ function notebookFacts(problem) {
   const kernel = kernelspecProblem();
   if (kernel) problem(kernel, existsSync(kernelFile) ? "npm run setup" : "git checkout -- jupyter/kernels");
   return {
-    kernelspec: kernel ? "not usable" : "jupyter/kernels/tslab (JUPYTER_PATH=jupyter, as `npm run lab` sets it)",
+    kernelspec: kernel
+      ? "not usable"
+      : "jupyter/kernels/tslab (`npm run lab` finds it; else JUPYTER_PATH=$PWD/jupyter)",
     jupyterLab: jupyterStep.done() ?? "not installed; `npm run lab` does it",
   };
 }

@@ -1,5 +1,6 @@
 // `npm start`: the set-up, then the two predictions computed afresh, their verdict tables and where everything lies.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { filesBelow } from "./setup/files.mjs";
 import { inRoot } from "./setup/paths.mjs";
 import { runToEnd } from "./setup/run.mjs";
 import { main, setup } from "./setup.mjs";
@@ -10,6 +11,7 @@ const siteFolder = "build/site";
 await main(async () => {
   await setup();
   const notebooks = ["03", "04"].map(notebookNumber);
+  for (const file of verdictFiles()) rmSync(file);
   console.log(`Main job: ${notebooks.join(" and ")}. Results already computed with these settings are used again.\n`);
   const { status } = await runScript("scripts/run-notebooks.cjs", `--out=${outFolder}`, ...notebooks);
   const site = status === 0 && existsSync(inRoot("scripts/build-site.mjs"));
@@ -32,7 +34,9 @@ function notebookNumber(number) {
 const runScript = (...args) => runToEnd(process.execPath, args);
 
 function printVerdicts() {
-  const folder = inRoot(outFolder);
-  const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".verdict.txt")) : [];
-  for (const file of files.sort()) console.log(`\n${readFileSync(inRoot(outFolder, file), "utf8").trimEnd()}\n`);
+  for (const file of verdictFiles()) console.log(`\n${readFileSync(file, "utf8").trimEnd()}\n`);
+}
+
+function verdictFiles() {
+  return filesBelow(inRoot(outFolder), (path) => path.endsWith(".verdict.txt"));
 }
