@@ -85,6 +85,13 @@ describe.each(tinyNets)("$name", ({ make }) => {
     );
   });
 
+  // With 6 outputs layers of up to 4 positions go by pairs of positions, with a budget of one byte (one output at a time) none does.
+  test.each([{ memoryBytes: 1 }, {}])("six outputs, options %j: the form by pairs is that by Jacobians", (options) => {
+    const six = tinyModel(make(), { classes: 6 });
+    const expected = inverseDiagonals(jacobian({ model: six, x: data.x }), nets.prunableWeights(six), 8, 0.01);
+    expect(curvature.gnChunkInverseDiagonal(six, data, { chunk: 8, ...options })).toBeNearTree(expected, inverted);
+  });
+
   test("leaves nothing behind", () => {
     owned(() => curvature.gnChunkInverseDiagonal(model, data, { chunk: 6 }) as never);
   });
