@@ -1,12 +1,13 @@
 /**
  * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws -> data/results/{p1,p2}.csv, with the settings beside
- * them, and CLAIMS.md from the rows.
+ * them, and the documents that are made of the rows.
  *   npm run results              compute what is missing (units of work are cached in build/results, so it can be interrupted)
- *   npm run results -- --claims  only write CLAIMS.md from the committed rows
+ *   npm run results -- --claims  only write the documents from the committed rows
+ * Documents: CLAIMS.md, the table of results in README.md, docs/p1.png and docs/p2.png.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { backend, checkpoints, experiments, notebook, type Row, scores, rows as tidy } from "secateur";
+import { backend, checkpoints, experiments, notebook, plots, type Row, scores, rows as tidy } from "secateur";
 
 const root = path.resolve(__dirname, "..");
 const folder = path.join(root, "data", "results");
@@ -104,6 +105,75 @@ function claimsDocument(): string {
   ].join("\n");
 }
 
+const mean = (values: readonly number[], digits = 1): string => {
+  const { mean, sd, n } = tidy.stats(values);
+  return n > 1 ? `${mean.toFixed(digits)} ± ${sd.toFixed(digits)}` : mean.toFixed(digits);
+};
+
+/** The table of README.md: accuracy after pruning, knee and lift, mean ± sd over runs. */
+function readmeTable(pruned: readonly Row[], tuned: readonly Row[]): string {
+  const runs = tidy.replicates(pruned);
+  const knees = tidy.knees(pruned);
+  const lifts = tidy.lifts(tuned);
+  const near = (a: number, b: number): boolean => Math.abs(a - b) < 0.02 * b;
+  const lines = tidy.groupBy(runs, ["score", "rounds"]).map(({ key, rows: own }) => {
+    const same = (r: { score: string; rounds: number }): boolean => r.score === key.score && r.rounds === key.rounds;
+    const at = (kind: string, keep: number): string =>
+      mean(own.filter((r) => r.taskKind === kind && near(r.keep, keep)).map((r) => r.value));
+    const knee = knees
+      .filter((k) => same(k) && k.taskKind === "transfer" && k.knee !== null)
+      .map((k) => k.knee as number);
+    const lift = lifts.filter((l) => same(l) && l.taskKind === "transfer" && near(l.keep, 0.1678)).map((l) => l.lift);
+    return `| ${key.score} | ${key.rounds === 1 ? "one shot" : `${key.rounds} rounds`} | ${at("source", 0.4096)} | ${at("transfer", 0.4096)} | ${at("transfer", 0.2621)} | ${at("transfer", 0.1678)} | ${mean(knee, 2)} | ${lift.length > 0 ? mean(lift) : "-"} |`;
+  });
+  const dense = (kind: string): string =>
+    mean(
+      tidy
+        .groupBy(
+          pruned.filter((r) => r.keep === 1 && r.taskKind === kind),
+          ["seed"],
+        )
+        .map((g) => tidy.stats(g.rows.map((r) => r.value)).mean),
+    );
+  const control = lifts.filter((l) => l.score === "dense" && l.taskKind === "transfer").map((l) => l.lift);
+  return [
+    "| score | schedule | source, keep 0.41 | transfer, keep 0.41 | keep 0.26 | keep 0.17 | knee | lift at keep 0.17 |",
+    "|---|---|---|---|---|---|---|---|",
+    `| dense | | ${dense("source")} | ${dense("transfer")} | | | | ${mean(control)} |`,
+    ...lines,
+    "",
+    `Percent, mean ± sd over ${tidy.groupBy(runs, ["source", "seed", "draw"]).length} runs (sources, pre-training seeds, draws of scoring images; scores that look at no data have one mask a seed), ${pruned[0]!.n} test images a task, chance 10 %. Knee: keep ratio at which 90 % of dense transfer accuracy is lost. Lift: points of transfer accuracy that fine-tuning on the source adds (${tidy.groupBy(lifts, ["source", "seed", "draw"]).length} runs).`,
+  ].join("\n");
+}
+
+async function writeDocuments(): Promise<void> {
+  const [pruned, tuned] = ["p1", "p2"].map((name) => tidy.readCsv(path.join(folder, `${name}.csv`))) as [Row[], Row[]];
+  checkpoints.writeFileAtomic(path.join(root, "CLAIMS.md"), claimsDocument());
+  const readme = fs.readFileSync(path.join(root, "README.md"), "utf8");
+  const [from, to] = ["<!-- results: written by npm run results -->", "<!-- end of results -->"];
+  const [start, end] = [readme.indexOf(from), readme.indexOf(to)];
+  if (start < 0 || end < start) throw new Error("README.md: the marks of the table of results are missing");
+  checkpoints.writeFileAtomic(
+    path.join(root, "README.md"),
+    `${readme.slice(0, start)}${from}\n${readmeTable(pruned, tuned)}\n${readme.slice(end)}`,
+  );
+  const figures = {
+    "p1.png": plots.sparsityCurve(
+      pruned.filter((row) => !/^(pathExclusion|blockQuadratic)/.test(row.score)),
+      { title: "Pruning on one task: accuracy on that task, on other tasks, far away" },
+    ),
+    "p2.png": plots.beforeAfter(
+      tuned.filter((row) => row.keep > 0.1),
+      { title: "Fine-tuning the pruned net on the source, read on every task" },
+    ),
+  };
+  for (const [name, figure] of Object.entries(figures)) {
+    const png = await notebook.figureToPng(figure);
+    if (png) checkpoints.writeFileAtomic(path.join(root, "docs", name), png);
+  }
+  console.log("CLAIMS.md, README.md, docs/p1.png and docs/p2.png written");
+}
+
 async function main(): Promise<void> {
   if (!process.argv.includes("--claims")) {
     save("p1", P1, await experiments.p1(P1, { progress: notebook.progress }));
@@ -111,8 +181,7 @@ async function main(): Promise<void> {
     const dead = await experiments.p2(DEAD, { progress: notebook.progress });
     save("p2", { ...P2, dead: DEAD }, [...tuned, ...dead]);
   }
-  checkpoints.writeFileAtomic(path.join(root, "CLAIMS.md"), claimsDocument());
-  console.log("CLAIMS.md written");
+  await writeDocuments();
 }
 
 void main();
