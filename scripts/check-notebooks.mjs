@@ -29,9 +29,8 @@ function kernelFaults(name, { metadata }) {
 
 function outputFaults(name, cells) {
   const code = cells.filter(({ cell_type }) => cell_type === "code");
-  const unexecuted = code.flatMap((cell, i) =>
-    cell.execution_count === null ? [`${name}: code cell ${i + 1} was not executed`] : [],
-  );
+  const idle = code.flatMap((cell, i) => (cell.execution_count === null ? [i + 1] : []));
+  const unexecuted = idle.length > 0 ? [`${name}: not executed: code cell ${idle.join(", ")}`] : [];
   const empty = code.some(({ outputs }) => outputs?.length > 0) ? [] : [`${name}: has no outputs`];
   const errors = code.flatMap((cell, i) =>
     (cell.outputs ?? []).flatMap((output) => faultsOfOutput(`${name}: code cell ${i + 1}`, output)),

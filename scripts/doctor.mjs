@@ -47,7 +47,7 @@ function systemFacts(machine, problem) {
       "free some space: results and executed notebooks are written into build/ and data/",
     );
   return {
-    os: `${machine.platform} ${machine.system}, glibc ${machine.glibc ?? "none"}`,
+    os: `${machine.system}, ${machine.platform}, glibc ${machine.glibc ?? "none"}`,
     node: machine.node,
     npm: machine.npm,
     python: machine.python,
@@ -189,6 +189,8 @@ const labels = {
   os: "operating system",
   node: "Node",
   npm: "npm",
+  python: "Python",
+  compiler: "C++ compiler",
   vectors: "vector units",
   memoryGb: "memory (GB)",
   memoryFreeGb: "memory free (GB)",
@@ -208,7 +210,7 @@ const labels = {
 function asText({ ok, problems, ...groups }) {
   const lines = Object.entries(groups).flatMap(([group, facts]) => [
     `\n${group}`,
-    ...Object.entries(facts).map(([key, value]) => `  ${(labels[key] ?? key).padEnd(26)} ${value ?? "none"}`),
+    ...Object.entries(facts).map(([key, value]) => `  ${(labels[key] ?? key).padEnd(30)} ${value ?? "none"}`),
   ]);
   const found = problems.flatMap(({ what, cure }) => [`  - ${what}`, `      cure: ${cure}`]);
   return [...lines, "", ok ? "No problem found." : `${problems.length} problem(s):`, ...found].join("\n").trimStart();

@@ -1,5 +1,4 @@
 import fs, { readFileSync } from "node:fs";
-import { release } from "node:os";
 import { root } from "./paths.mjs";
 import { capture } from "./run.mjs";
 
@@ -21,7 +20,7 @@ export function machineFacts() {
   const imports = (modules) => capture(python, ["-c", `import ${modules}`]).status === 0;
   return {
     platform: `${process.platform}-${process.arch}`,
-    system: release(),
+    system: distribution(),
     glibc: process.report.getReport().header.glibcVersionRuntime,
     avx: cpuFlags()?.includes("avx"),
     node: process.versions.node,
@@ -29,7 +28,10 @@ export function machineFacts() {
     python: version(python, ["--version"]),
     pip: imports("pip"),
     venv: imports("venv, ensurepip"),
-    compiler: compilers.find((command) => version(command, ["--version"])),
+    compiler: compilers
+      .map((command) => [command, version(command, ["--version"])])
+      .find(([, found]) => found)
+      ?.join(" "),
     diskFreeGb: diskFreeGb(),
   };
 }
@@ -38,6 +40,14 @@ export const diskFreeGb = () => {
   const disk = fs.statfsSync?.(root);
   return disk && (disk.bavail * disk.bsize) / 1e9;
 };
+
+function distribution() {
+  try {
+    return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))[1];
+  } catch {
+    return process.platform;
+  }
+}
 
 /** The processor's feature names, or undefined where the kernel does not tell. */
 export function cpuFlags() {
