@@ -1,13 +1,17 @@
 import { operations, tf } from "../backend";
 import type { NetNode, Tensor } from "../types";
-import { addAll, leadingAxes, type Params, type Rule } from "./rule";
+import { addAll, lastAxis, leadingAxes, type Params, type Rule } from "./rule";
 
 type Node = Extract<NetNode, { kind: "conv2d" }>;
 type Shape4 = [number, number, number, number];
 
-/** y = x * weight (+ bias); weight [kh, kw, in, out], square stride, the same padding on all sides. Grouped filters do not exist here. */
+/** y = x * weight (+ bias); weight [kh, kw, in, out], square stride, the same padding on all sides; grouped filters are refused. */
 export const conv2d: Rule<Node> = {
   forward([x], { weight, bias }, { stride, pad }) {
+    if (lastAxis(x!) !== weight!.shape[2])
+      throw new Error(
+        `conv2d: the image has ${lastAxis(x!)} channels, the filter ${weight!.shape[2]} (grouped convolutions are not supported)`,
+      );
     const y = operations.conv2d(x!, weight!, stride, pad);
     return bias ? tf.add(y, bias) : y;
   },
