@@ -75,7 +75,10 @@ function acceptFloat64Arrays(tfjs: typeof TensorFlow): void {
     a instanceof Float64Array || isTypedArray(a);
 }
 
-/** erf to the last bits: Taylor series below 3, continued fraction above. tfjs's cpu kernel is off by 1.5e-7. */
+/**
+ * erf to the last bits: below 3 a series of positive terms, 2 / sqrt(pi) e^(-z^2) sum_n 2^n z^(2n+1) / (2n+1)!!, above it a
+ * continued fraction. tfjs's cpu kernel is off by 1.5e-7.
+ */
 function exactErf(z: number): number {
   const a = Math.abs(z);
   let value: number;
@@ -83,10 +86,10 @@ function exactErf(z: number): number {
     let term = a;
     let sum = a;
     for (let n = 1; n < 90; n++) {
-      term *= (-a * a) / n;
-      sum += term / (2 * n + 1);
+      term *= (2 * a * a) / (2 * n + 1);
+      sum += term;
     }
-    value = (2 * sum) / Math.sqrt(Math.PI);
+    value = (2 * sum * Math.exp(-a * a)) / Math.sqrt(Math.PI);
   } else {
     let fraction = 0;
     for (let k = 60; k > 0; k--) fraction = k / 2 / (a + fraction);
