@@ -198,7 +198,7 @@ function masked(params: Tree, flags: Tree): Tree {
   return mapTree(params, (weight, key) => {
     const flag = flags[key];
     if (flag === undefined) return weight;
-    const kept = tf.where(tf.cast(flag, "bool"), weight, tf.zerosLike(weight));
+    const kept = tf.tidy(() => tf.where(tf.cast(flag, "bool"), weight, tf.zerosLike(weight)));
     weight.dispose();
     return kept;
   });
