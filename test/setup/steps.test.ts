@@ -121,13 +121,12 @@ describe("withLock", () => {
   test("waits for the child that a killed set-up left at work", async () => {
     const options = lockIn(temporaryFolder());
     const child = spawn("sleep", ["2"]);
-    const started = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")[19];
-    writeFileSync(options.file, `999999999 1\n${child.pid} ${started}`);
-    let ended = false;
-    child.on("exit", () => {
-      ended = true;
-    });
-    expect(await withLock(async () => ended, options)).toBe(true);
+    const stat = (): string[] => readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ").at(-1)!.split(" ");
+    writeFileSync(options.file, `999999999 1\n${child.pid} ${stat()[19]}`);
+    // Ended, whether this process has already taken note of it ("Z") or not.
+    const ended = async (): Promise<boolean> => !existsSync(`/proc/${child.pid}`) || stat()[0] === "Z";
+    expect(await ended()).toBe(false);
+    expect(await withLock(ended, options)).toBe(true);
   });
 });
 
