@@ -1,0 +1,95 @@
+/** Training runs of about a second: what a test and the process that it kills have in common. */
+import {
+  backend,
+  datasets,
+  type ImageSet,
+  type Mask,
+  type Model,
+  type Net,
+  nets,
+  type Progress,
+  train,
+} from "secateur";
+import { tinyModel } from "./tiny-nets";
+
+const SIDE = 8;
+const CLASSES = 3;
+
+/** conv - norm - relu - conv - norm - relu - mean on 8 x 8 grey images. */
+export function trainingNet(): Net {
+  const b = new nets.NetBuilder();
+  const stem = b.relu("relu1", b.batchNorm("bn1", b.conv2d("conv1", "x", 1, 4, 3, 1, true), 4));
+  b.globalAvgPool("gap", b.relu("relu2", b.batchNorm("bn2", b.conv2d("conv2", stem, 4, 6, 3, 2), 6)));
+  return b.build("tiny-training", [SIDE, SIDE, 1], 6);
+}
+
+/** Bars along the rows, along the columns, and dots, in noise: three classes in turn. */
+export function barsAndDots(n = 24, seed = 1): ImageSet {
+  const numbers = backend.stream(seed, "bars and dots");
+  const drawn = [
+    (row: number, _: number) => row % 3 === 0,
+    (_: number, column: number) => column % 3 === 0,
+    (row: number, column: number) => row % 3 === 0 && column % 3 === 0,
+  ];
+  const pixels = Uint8Array.from({ length: n * SIDE * SIDE }, (_, i) => {
+    const image = Math.floor(i / SIDE ** 2);
+    const [row, column] = [Math.floor(i / SIDE) % SIDE, i % SIDE];
+    return (drawn[image % CLASSES]!(row, column) ? 10 : 0) + numbers.integer(6);
+  });
+  return datasets.imageSet({
+    name: `bars/${seed}`,
+    pixels,
+    shape: [n, SIDE, SIDE, 1],
+    labels: Array.from({ length: n }, (_, i) => i % CLASSES),
+    classes: CLASSES,
+    normalise: { levels: 15, mean: [0.5], std: [0.3] },
+  });
+}
+
+/** Keeps about half of the weights. */
+export function halfMask(net: Net, seed = 1): Mask {
+  return Object.fromEntries(
+    net.prunable.map((key) => {
+      const numbers = backend.stream(seed, "half", key);
+      const size = net.params[key]!.shape.reduce((a, b) => a * b, 1);
+      return [key, Uint8Array.from({ length: size }, () => (numbers.uniform() < 0.5 ? 1 : 0))];
+    }),
+  );
+}
+
+export const trainingModel = (seed = 1): Model => tinyModel(trainingNet(), { classes: CLASSES, seed });
+
+export const FINETUNE = { epochs: 4, batchSize: 8, rate: 0.2, seed: 5 } as const;
+
+export const PRETRAIN: train.PretrainSettings = {
+  seed: 5,
+  epochs: 4,
+  batchSize: 8,
+  rate: 0.1,
+  warmup: 0.1,
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  views: train.LIGHT_VIEWS,
+};
+
+/** Steps of both runs: 24 images in batches of 8. */
+export const STEPS_AN_EPOCH = 3;
+
+export interface Run {
+  readonly params: Model["params"];
+  readonly history: readonly { readonly epoch: number; readonly loss: number }[];
+}
+
+export type Job = (options: { stateFile?: string; progress?: Progress }) => Promise<Run>;
+
+export const jobs: Readonly<Record<"finetune" | "pretrain", Job>> = {
+  async finetune(options) {
+    const model = trainingModel();
+    try {
+      return await train.finetune(model, halfMask(model.net), barsAndDots(), { ...FINETUNE, ...options });
+    } finally {
+      backend.tf.dispose([model.params, model.head] as never);
+    }
+  },
+  pretrain: (options) => train.pretrainSupervised(trainingNet(), barsAndDots(), PRETRAIN, options),
+};

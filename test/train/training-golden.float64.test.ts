@@ -1,0 +1,3 @@
+import { trainingGoldenTests } from "./training-golden";
+
+trainingGoldenTests({ rtol: 1e-11 });
