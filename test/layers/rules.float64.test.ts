@@ -243,7 +243,9 @@ describe.each(cases)("$name", (c) => {
 describe("grouped convolutions", () => {
   test("are refused, naming both channel counts", () => {
     const [image, filter] = [tf.ones([1, 4, 4, 6]), tf.ones([3, 3, 3, 8])];
-    expect(() => layers.rules.conv2d.forward([image], { weight: filter }, { stride: 1, pad: 1 })).toThrow(/6 channels, the filter 3/);
+    expect(() => layers.rules.conv2d.forward([image], { weight: filter }, { stride: 1, pad: 1 })).toThrow(
+      /6 channels, the filter 3/,
+    );
   });
 });
 
