@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { filesBelow } from "./setup/files.mjs";
 import { inRoot } from "./setup/paths.mjs";
-import { run } from "./setup/run.mjs";
+import { run, runToEnd } from "./setup/run.mjs";
 import { main, setup } from "./setup.mjs";
 
 const outFolder = "build/run";
@@ -14,9 +14,14 @@ await main(async () => {
   for (const file of verdictFiles()) rmSync(file);
   console.log(`Main job: ${notebooks.join(" and ")}. Results already computed with these settings are used again.\n`);
   const start = performance.now();
-  await run(process.execPath, ["scripts/run-notebooks.cjs", `--out=${outFolder}`, ...notebooks]);
-  await run(process.execPath, ["scripts/build-site.mjs", siteFolder]);
+  const { status } = await runToEnd(process.execPath, [
+    "scripts/run-notebooks.cjs",
+    `--out=${outFolder}`,
+    ...notebooks,
+  ]);
+  if (status === 0) await run(process.execPath, ["scripts/build-site.mjs", siteFolder]);
   for (const file of verdictFiles()) console.log(`\n${readFileSync(file, "utf8").trimEnd()}`);
+  if (status !== 0) throw new Error("The main job did not finish: the notebook's message stands above");
   console.log(`
 Main job done in ${((performance.now() - start) / 60_000).toFixed(1)} min
 Executed notebooks   ${outFolder}/
