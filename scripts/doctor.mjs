@@ -69,7 +69,7 @@ function packageFacts(problem) {
   const copies = Object.keys(installed).filter((name) => /(^|\/)@tensorflow\/tfjs-(core|node-gpu)$/.test(name));
   const twice = copies.length > 2;
   if (twice) problem(`more than one copy of tfjs: ${copies.join(", ")}`, "npm ci && npm run setup");
-  const outdated = existsSync(inRoot("node_modules/typescript")) && !libraryStep.done();
+  const outdated = existsSync(inRoot("node_modules/typescript/package.json")) && !libraryStep.done();
   if (outdated) problem("lib/dist is not the build of lib/src", "npm run build, then start kernels again");
   return {
     installed: Object.keys(installed).length,

@@ -6,12 +6,14 @@ import { run } from "./run.mjs";
 
 const source = inRoot("lib/src");
 const output = inRoot("lib/dist");
+const typescript = join(nodeModules, "typescript");
 const stampFile = inRoot("build/library.json");
 
 export const libraryStep = {
   title: "Library secateur",
   why: "compiles lib/src to lib/dist, which notebooks and tests import by name",
   done: () => {
+    if (!existsSync(join(typescript, "package.json"))) return undefined;
     const built = readJsonIfThere(stampFile);
     const upToDate = built?.sources === sourcesHash() && built.output === outputHash();
     return upToDate ? "up to date" : undefined;
@@ -20,17 +22,13 @@ export const libraryStep = {
     for (const [path, name] of outputs()) if (!existsSync(join(source, `${name}.ts`))) rmSync(path);
     // tsc keeps a note of what it wrote, and would not write again what was removed by hand.
     rmSync(inRoot("build/lib.tsbuildinfo"), { force: true });
-    await run(process.execPath, [join(nodeModules, "typescript/bin/tsc"), "-p", inRoot("lib")]);
+    await run(process.execPath, [join(typescript, "bin/tsc"), "-p", inRoot("lib")]);
     writeWhole(stampFile, `${JSON.stringify({ sources: sourcesHash(), output: outputHash() })}\n`);
   },
 };
 
 function sourcesHash() {
-  const configs = [
-    inRoot("lib/tsconfig.json"),
-    inRoot("lib/package.json"),
-    inRoot("node_modules/typescript/package.json"),
-  ];
+  const configs = [inRoot("lib/tsconfig.json"), inRoot("lib/package.json"), join(typescript, "package.json")];
   return hashOfFiles([...filesBelow(source, (path) => path.endsWith(".ts")), ...configs], root);
 }
 

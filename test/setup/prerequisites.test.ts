@@ -1,5 +1,9 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { atLeast, missingMessage, missingPrerequisites } from "../../scripts/setup/prerequisites.mjs";
+import { temporaryFolder } from "./temporary";
 
 const complete = {
   ...{ platform: "linux-x64", system: "6.1", glibc: "2.36", avx: true, node: "22.12.0", npm: "11.0.0" },
@@ -62,6 +66,30 @@ test("the message gives the command of Debian and of Fedora for each", () => {
   expect(text).toContain("Fedora: sudo dnf install -y python3 python3-pip");
   expect(text).toContain("Debian, Ubuntu: sudo apt-get install -y g++");
   expect(text).toContain("Fedora: sudo dnf install -y gcc-c++");
+});
+
+test("a fresh clone on a machine with nothing but Node: all that is missing, and nothing installed", () => {
+  const clone = temporaryFolder();
+  for (const part of [
+    "scripts",
+    "package.json",
+    "package-lock.json",
+    "jupyter",
+    "lib/tsconfig.json",
+    "lib/package.json",
+  ]) {
+    cpSync(part, join(clone, part), { recursive: true });
+  }
+  const { status, stderr } = spawnSync(process.execPath, ["scripts/start.mjs"], {
+    cwd: clone,
+    env: { PATH: "" },
+    encoding: "utf8",
+  });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(
+    /^\s*Missing on this machine; nothing was changed yet:\n.*npm 10.*Python 3\.9.*C\+\+ compiler/s,
+  );
+  expect(existsSync(join(clone, "node_modules"))).toBe(false);
 });
 
 test.each([
