@@ -141,6 +141,8 @@ describe("other figures", () => {
     const mean = dense.slice(0, 6).reduce((sum, row) => sum + row.value, 0) / 6;
     const texts = ((figure.layout as Json).annotations as Json[]).map((a) => a.text);
     expect(texts[0]).toBe(`<b>pre-training</b><br>mean ${mean.toFixed(1)}`);
+    const bare = JSON.stringify(plots.taskBars(dense, { means: false, by: "score" }).layout);
+    expect(bare).not.toMatch(/mean/);
     expect(() => plots.taskBars([...dense, dense[0]!])).toThrow(/2 rows for task 'latin' and seed '0'; filter first/);
     expect(() => plots.taskBars(dense, { metric: "speed" })).toThrow(/no row has the metric 'speed'/);
   });

@@ -8,6 +8,8 @@ export interface TaskBarsOptions extends FigureOptions {
   readonly metric?: string;
   /** column whose values are bars side by side, default "seed" */
   readonly by?: "seed" | "score" | "model" | "pretraining" | "protocol" | "variant" | "source";
+  /** the mean of each group of tasks over all its bars, as a number and a dashed line; default true */
+  readonly means?: boolean;
   /** percent, dotted; default 10; null for none */
   readonly chance?: number | null;
 }
@@ -22,12 +24,12 @@ const groups: readonly (readonly [heading: string, kinds: readonly TaskKind[]])[
 
 /**
  * Accuracy of every task as bars, one for each value of the column `by`; tasks of pre-training first, then unseen and far
- * ones, with the mean of each group as a line across its bars.
+ * ones.
  * @param rows  at most one value for each task and bar
  * @throws RangeError when there is no row of the metric, or two for one bar
  */
 export function taskBars(rows: readonly Row[], options: TaskBarsOptions = {}): Figure {
-  const { metric = "accuracy", by = "seed", chance = 10 } = options;
+  const { metric = "accuracy", by = "seed", means = true, chance = 10 } = options;
   const shown = rows.filter((row) => row.metric === metric);
   if (shown.length === 0) throw new RangeError(`taskBars: no row has the metric '${metric}'`);
   const twice = groupBy(shown, ["task", by]).find((group) => group.rows.length > 1);
@@ -46,7 +48,7 @@ export function taskBars(rows: readonly Row[], options: TaskBarsOptions = {}): F
   return frame({
     data: series.map(({ key, rows: own }, i) => ({
       type: "bar",
-      name: `${by} ${escapeText(String(key[by]))}`,
+      name: escapeText(by === "seed" ? `seed ${key.seed}` : String(key[by])),
       x: tasks.map(escapeText),
       y: tasks.map((task) => own.find((row) => row.task === task)?.value ?? null),
       marker: { color: shades[i % shades.length] },
@@ -54,15 +56,15 @@ export function taskBars(rows: readonly Row[], options: TaskBarsOptions = {}): F
     })),
     title: options.title,
     caption: options.caption,
-    note: `n = ${n.length === 1 ? n[0]!.toLocaleString("en-US") : "several numbers of"} images a bar; dashed: mean of a group of tasks over all its bars${chance === null ? "" : "; dotted: chance"}.`,
+    note: `n = ${n.length === 1 ? n[0]!.toLocaleString("en-US") : "several numbers of"} images a bar${means ? "; dashed: mean of a group of tasks over all its bars" : ""}${chance === null ? "" : "; dotted: chance"}.`,
     height: 400,
     margin: {
-      t: options.title ? 62 : 30,
-      b: 46 + 6.4 * Math.max(...tasks.map((task) => task.length)),
+      t: (options.title ? 44 : 12) + (means ? 18 : 4),
+      b: 34 + 6.4 * Math.max(...tasks.map((task) => task.length)),
       r: series.length > 1 ? 150 : 20,
     },
     annotations: present.map(({ heading, rows: own, tasks: inside }, i) => ({
-      text: `<b>${heading}</b><br>mean ${stats(own.map((row) => row.value)).mean.toFixed(1)}`,
+      text: `<b>${heading}</b>${means ? `<br>mean ${stats(own.map((row) => row.value)).mean.toFixed(1)}` : ""}`,
       x: ends[i]! - inside.length / 2 - 0.5,
       y: 1,
       xref: "x",
@@ -78,7 +80,7 @@ export function taskBars(rows: readonly Row[], options: TaskBarsOptions = {}): F
       xaxis: axis("task", { type: "category", tickangle: -90, showgrid: false, ticks: "", standoff: 4 }),
       yaxis: axis(metric === "accuracy" ? "accuracy (%)" : metric, { range: [0, 100], dtick: 20 }),
       shapes: [
-        ...present.map(({ rows: own, tasks: inside }, i) => {
+        ...(means ? present : []).map(({ rows: own, tasks: inside }, i) => {
           const y = stats(own.map((row) => row.value)).mean;
           const line = { color: muted, width: 1.2, dash: "dash" };
           return { type: "line", x0: ends[i]! - inside.length - 0.5, x1: ends[i]! - 0.5, y0: y, y1: y, line };
