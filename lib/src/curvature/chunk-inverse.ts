@@ -3,7 +3,7 @@ import { operations, tf } from "../backend";
 import { lastAxis, type Point, ruleOf } from "../layers";
 import type { Batch, Model, NetNode, Tensor, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { type ChunkOptions, forEachChunk, gnDiag, positionPairs, unitProbes } from "./gauss-newton";
+import { type ChunkOptions, forEachChunk, gnDiag, MEMORY_BYTES, positionPairs, unitProbes } from "./gauss-newton";
 import { backward } from "./pass";
 
 export interface ChunkInverseOptions extends ChunkOptions {
@@ -67,7 +67,7 @@ function addChunks(
   point: Point,
   dy: Tensor,
   chunk: number,
-  memoryBytes = 256 * 2 ** 20,
+  memoryBytes = MEMORY_BYTES,
 ): void {
   const patches = ruleOf(node).weighted!.patches(point);
   const [n, positions, k] = patches.shape;

@@ -12,9 +12,12 @@ import { TreeSum } from "./accumulate";
 import { backward, forward, jvp, type Trace, vjp } from "./pass";
 
 export interface ChunkOptions {
-  /** bound on the memory of one chunk of images times directions, in bytes (default 256 MiB) */
+  /** what stacked cotangents, and the Jacobians of a layer, may take each, in bytes (default 256 MiB); at least one image is always taken */
   readonly memoryBytes?: number;
 }
+
+/** default of `memoryBytes` */
+export const MEMORY_BYTES: number = 256 * 2 ** 20;
 
 export interface GnDiagOptions extends ChunkOptions {
   /** exact: all C outputs; rademacher: `draws` random sign combinations of the outputs per image (unbiased) */
@@ -77,7 +80,7 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
           if (options.diagonal)
             diagonal.add(
               key,
-              tf.tidy(() => perImageSquares(node, point, dy)),
+              tf.tidy(() => perImageSquares(node, point, dy, options.memoryBytes ?? MEMORY_BYTES)),
             );
           if (options.blocks) {
             const part = blockCotangent(node, point, dy);
@@ -131,7 +134,7 @@ function probesOf(
 }
 
 /** sum over images i and stacked directions m of (A_i^T dy_mi)^2, in the shape of the weight. */
-function perImageSquares(node: NetNode, point: Point, dy: Tensor): Tensor {
+function perImageSquares(node: NetNode, point: Point, dy: Tensor, memoryBytes: number): Tensor {
   const weight = point.params.weight!;
   const a = ruleOf(node).weighted!.patches(point);
   const [n, positions, k] = a.shape;
@@ -143,22 +146,31 @@ function perImageSquares(node: NetNode, point: Point, dy: Tensor): Tensor {
     return tf.reshape(tf.matMul(tf.square(tf.reshape(a, [n, k])), cotangents as never, true), weight.shape);
   }
   const pairs = (positions * (positions + 1)) / 2;
-  const squares = preferPairs(pairs, m * positions) ? pairSquares(a, dy, m) : jacobianSquares(a, dy, m);
+  const squares = preferPairs(pairs, m * positions) ? pairSquares(a, dy, m) : jacobianSquares(a, dy, m, memoryBytes);
   return tf.reshape(squares, weight.shape);
 }
 
 /** The pair form costs `pairs` multiplications a weight instead of `m * positions`, and never writes the Jacobian. */
 const preferPairs = (pairs: number, product: number): boolean => pairs <= product;
 
-/** sum_m,i (sum_p A_ipk dy_mipo)^2 by the per-image Jacobians themselves, [m, n, K, out]. */
-function jacobianSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
+/** sum_m,i (sum_p A_ipk dy_mipo)^2 by the per-image Jacobians themselves, [m, images, K, out], as many images at once as the budget allows. */
+function jacobianSquares(a: Tensor3D, dy: Tensor, m: number, memoryBytes: number): Tensor {
   const [n, positions, k] = a.shape;
-  const jacobian = tf.matMul(
-    tf.reshape(a, [1, n, positions, k]),
-    tf.reshape(dy, [m, n, positions, lastAxis(dy)]),
-    true,
-  );
-  return operations.sumSquares(jacobian, [0, 1]);
+  const out = lastAxis(dy);
+  const cotangents = tf.reshape(dy, [m, n, positions, out]);
+  const images = Math.max(1, Math.min(n, Math.floor(memoryBytes / (4 * m * k * out))));
+  const parts: Tensor[] = [];
+  for (let from = 0; from < n; from += images) {
+    const size = Math.min(images, n - from);
+    parts.push(
+      tf.tidy(() => {
+        const patches = tf.reshape(tf.slice(a, [from, 0, 0], [size, positions, k]), [1, size, positions, k]);
+        const jacobian = tf.matMul(patches, tf.slice(cotangents, [0, from, 0, 0], [m, size, positions, out]), true);
+        return operations.sumSquares(jacobian, [0, 1]);
+      }),
+    );
+  }
+  return parts.length === 1 ? parts[0]! : tf.addN(parts);
 }
 
 /** The same sum over pairs of positions: sum_i sum_p,q (A_ipk A_iqk) (sum_m dy_mipo dy_miqo). */
@@ -232,7 +244,7 @@ type Chunk = (trace: Trace, from: number, n: number, groups: readonly (readonly 
  * Cuts images and directions so that one chunk's stacked cotangents stay within the budget, and runs f inside a tidy.
  * About four times the largest activation is alive at once, per image and direction.
  */
-export function forEachChunk(model: Model, x: Tensor, directions: number, memoryBytes = 256 * 2 ** 20, f: Chunk): void {
+export function forEachChunk(model: Model, x: Tensor, directions: number, memoryBytes = MEMORY_BYTES, f: Chunk): void {
   if (!(memoryBytes > 0)) throw new RangeError(`memoryBytes must be positive, got ${memoryBytes}`);
   const largest = Math.max(...Object.values(outputShapes(model.net)).map((shape) => shape.reduce((a, b) => a * b, 1)));
   const rows = Math.max(1, Math.floor(memoryBytes / (4 * 4 * largest)));

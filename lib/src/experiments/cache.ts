@@ -85,13 +85,23 @@ function readResult<T>(file: string, settings: unknown): Omit<Cached<T>, "fromFi
 
 let known: string | undefined;
 
-/** The commit of the suite, 12 digits, "+" behind it when the library's files differ from it; "unknown" outside git. */
+/** What numbers depend on: all of the library but what draws and shows, and the shipped data. */
+const SOURCES = [
+  "../lib/src",
+  ":(exclude)../lib/src/plots",
+  ":(exclude)../lib/src/notebook",
+  "zoo",
+  "glyphs",
+  "fashion",
+];
+
+/** The commit of the suite, 12 digits, "+" behind it when files that numbers depend on differ from it; "unknown" outside git. */
 export function commit(): string {
   if (known !== undefined) return known;
   const git = (...args: string[]): string =>
     execFileSync("git", args, { cwd: dataFolder(), encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   try {
-    const changed = git("status", "--porcelain", "--", "../lib/src", "../data/zoo", "../data/glyphs");
+    const changed = git("status", "--porcelain", "--", ...SOURCES);
     known = git("rev-parse", "--short=12", "HEAD") + (changed === "" ? "" : "+");
   } catch {
     known = "unknown";
