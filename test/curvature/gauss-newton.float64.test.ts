@@ -219,3 +219,11 @@ describe("errors", () => {
     expect(tf.memory().numTensors - before, "tensors left behind").toBeLessThanOrEqual(1); // the test's own empty image
   });
 });
+
+test("a weight that does not reach the outputs is named", () => {
+  const b = new nets.NetBuilder();
+  b.conv2d("lost", "x", 1, 2, 1, 1);
+  b.linear("fc", b.globalAvgPool("gap", b.conv2d("conv", "x", 1, 2, 3, 1)), 2, 3);
+  const model = tinyModel(b.build("dead-branch", [4, 4, 1], 3));
+  expect(() => curvature.gnDiag(model, tinyBatch(model.net))).toThrow(/'lost.weight' does not reach the outputs/);
+});

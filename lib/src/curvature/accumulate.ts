@@ -13,6 +13,9 @@ export class TreeSum {
 
   /** factor * sum, by name in the order of `names`; the sums are gone afterwards. */
   finish(factor: number, names: readonly string[]): Tree {
+    const missing = names.find((name) => this.sums[name] === undefined);
+    if (missing !== undefined)
+      throw new Error(`'${missing}' does not reach the outputs of the net: it has no derivative`);
     const result = Object.fromEntries(names.map((name) => [name, tf.mul(this.sums[name]!, factor)]));
     this.dispose();
     return result;
