@@ -34,7 +34,7 @@ function chooseKind(): BackendKind {
 function loadTensorFlow(): typeof TensorFlow {
   // oneDNN is off by default on some processors: its convolutions are several times faster
   setDefault("TF_ENABLE_ONEDNN_OPTS", "1");
-  setDefault("TF_CPP_MIN_LOG_LEVEL", "3");
+  setDefault("TF_CPP_MIN_LOG_LEVEL", "2");
   setDefault("TF_FORCE_GPU_ALLOW_GROWTH", "true");
   if (!addonIsBuilt()) throw new Error("the TensorFlow addon is not built: type `npm run setup`");
   // the shim package: it repairs util for Node >= 23 and is the copy that danfojs-node uses too
