@@ -1,5 +1,5 @@
-import type { Window } from "./figure-png";
 import type { Font, Weight } from "./svg-font";
+import type { Window } from "./svg-window";
 
 type Fonts = Readonly<Record<Weight, Font>>;
 

@@ -1,5 +1,5 @@
 import { encodePng } from "./encode-png";
-import type { Window } from "./figure-png";
+import type { Window } from "./svg-window";
 
 interface Canvas {
   width: number;
