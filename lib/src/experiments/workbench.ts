@@ -1,6 +1,6 @@
 /** What both predictions work on: one backbone, the clean heads and test images of every task. */
-import { subset, type TaskInfo, tasks, toBatch } from "../datasets";
-import { accuracyOf, fitHead, type HeadCache } from "../heads";
+import { dataFolder, subset, type TaskInfo, tasks, toBatch } from "../datasets";
+import { accuracyOf, featuresOf, fitRidge, headOf, type RidgeFit } from "../heads";
 import { maskedWeights } from "../masks";
 import { withParams } from "../nets";
 import { type PrunedMask, prune } from "../prune";
@@ -25,7 +25,8 @@ export interface WorkbenchSettings {
 /** Accuracy in percent by task name. */
 export type Accuracies = Readonly<Record<string, number>>;
 
-const heads: HeadCache = new Map();
+/** Heads that this process has fitted, by data folder, checkpoint and images: another workbench need not make the images again. */
+const fits = new Map<string, RidgeFit>();
 
 /**
  * One backbone with the head of every task, fitted on the CLEAN backbone; `dispose` frees it all. Heads and images are made when
@@ -51,8 +52,7 @@ export class Workbench {
   /** The backbone with this task's head. */
   model(task: string): Model {
     this.checkTask(task);
-    const role = this.settings.protocol === "authors" ? "authors" : "head";
-    const head = this.headOf.get(task) ?? fitHead(this.backbone.model, subset(task, role), { cache: heads });
+    const head = this.headOf.get(task) ?? headOf(this.fit(task));
     this.headOf.set(task, head);
     return { ...this.backbone.model, head };
   }
@@ -128,6 +128,17 @@ export class Workbench {
     disposeTree(this.backbone.model.params);
     for (const head of this.headOf.values()) disposeTree({ ...head });
     this.headOf.clear();
+  }
+
+  private fit(task: string): RidgeFit {
+    const role = this.settings.protocol === "authors" ? "authors" : "head";
+    const key = [dataFolder(), this.checkpoint, task, role].join("\n");
+    const known = fits.get(key);
+    if (known) return known;
+    const set = subset(task, role);
+    const fit = fitRidge(featuresOf(this.backbone.model, set), set.labels, { classes: set.classes });
+    fits.set(key, fit);
+    return fit;
   }
 
   private checkTask(task: string): void {
