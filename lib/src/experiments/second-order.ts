@@ -1,10 +1,14 @@
 /** What the second order predicts that a mask costs, beside what it costs. */
-import { type LossChange, lossChanges } from "../curvature";
+
+import { tf } from "../backend";
+import { type LossChange, lossChanges, lossMeanOverNC } from "../curvature";
 import { removalStep } from "../masks";
-import { disposeTree } from "../tree";
+import { withParams } from "../nets";
+import { recalibratedNorms } from "../train";
+import { disposeTree, pickTree, zipTree } from "../tree";
 import type { Batch, Mask, Model, Protocol, Row, Tree } from "../types";
 import { cached } from "./cache";
-import { type Curve, KEEP_GRID, type RunOptions } from "./p1";
+import { type Curve, checkPlan, KEEP_GRID, type RunOptions } from "./p1";
 import { Workbench } from "./workbench";
 
 export interface SecondOrderSettings {
@@ -18,25 +22,31 @@ export interface SecondOrderSettings {
   readonly protocol?: Protocol;
 }
 
-/** Metrics of the rows, by the parts of a `LossChange`. */
-const metrics: readonly (readonly [metric: string, part: Exclude<keyof LossChange, "loss">])[] = [
+interface Change extends LossChange {
+  /** measured change when norm statistics are those of the pruned net */
+  readonly recalibrated: number;
+}
+
+/** Metrics of the rows, by the parts of a change. */
+const METRICS: readonly (readonly [metric: string, part: Exclude<keyof Change, "loss">])[] = [
   ["lossChange", "measured"],
   ["lossPredictedFirstOrder", "firstOrder"],
   ["lossPredictedDiagonal", "diagonal"],
   ["lossPredictedQuadratic", "gaussNewton"],
+  ["lossChangeRecalibrated", "recalibrated"],
 ];
 
 /**
  * Predicted and measured loss change of every mask, on the source's scoring images (those the scores saw), for each model, source
- * and curve. The quadratic form is that of all layers together; first order and second order are given apart, their sum is
- * the prediction.
- * @returns rows with metrics "lossChange", "lossPredictedFirstOrder", "lossPredictedDiagonal", "lossPredictedQuadratic" and, at
- * keep = 1 (score "dense"), "loss": squared error, mean over images and classes
+ * and curve; cached like `p1`. First and second order are given apart, their sum is the prediction; the quadratic form is that of
+ * all layers together. "Recalibrated" is the change after `train.recalibratedNorms` on the same images.
+ * @returns rows with metrics "lossChange", "lossPredictedFirstOrder", "lossPredictedDiagonal", "lossPredictedQuadratic",
+ * "lossChangeRecalibrated" and, at keep = 1 (score "dense"), "loss": squared error, mean over images and classes
+ * @throws RangeError before work starts for models, sources, curves or a grid that do not fit
  */
 export async function secondOrder(settings: SecondOrderSettings, { progress, fresh }: RunOptions = {}): Promise<Row[]> {
   const { models, sources, curves, grid = KEEP_GRID, draw = 0, protocol = "clean" } = settings;
-  if (models.length === 0 || sources.length === 0 || curves.length === 0)
-    throw new RangeError("secondOrder: models, sources and curves must not be empty");
+  checkPlan(models, sources, curves, grid);
   const bar = progress?.(models.length * sources.length * curves.length, "masks");
   const rows: Row[] = [];
   let done = 0;
@@ -53,39 +63,29 @@ export async function secondOrder(settings: SecondOrderSettings, { progress, fre
               const masks = await bench.masks(source, scorer, { grid, rounds, draw });
               const data = bench.scoringData(source, draw);
               try {
-                return {
-                  n: data.labels.length,
-                  changes: changesOf(
-                    bench.model(source),
-                    data,
-                    masks.map(({ mask }) => mask),
-                  ),
-                };
+                return { n: data.labels.length, changes: changesOf(bench.model(source), data, masks) };
               } finally {
                 data.x.dispose();
               }
             },
             { fresh },
           );
-          const row = (score: string, keep: number, metric: string, number: number): Row => ({
+          const common = {
             ...bench.columns,
             source,
             task: source,
             taskKind: "source",
-            score,
-            rounds: score === "dense" ? 1 : rounds,
-            keep,
             draw,
             variant: "",
-            metric,
-            value: number,
             n: value.n,
             seconds,
             commit,
-          });
-          if (which === 0) rows.push(row("dense", 1, "loss", value.changes[0]!.loss));
+          } as const;
+          if (which === 0)
+            rows.push({ ...common, score: "dense", rounds: 1, keep: 1, metric: "loss", value: value.changes[0]!.loss });
           for (const [i, change] of value.changes.entries())
-            for (const [metric, part] of metrics) rows.push(row(scorer.name, grid[i]!, metric, change[part]));
+            for (const [metric, part] of METRICS)
+              rows.push({ ...common, score: scorer.name, rounds, keep: grid[i]!, metric, value: change[part] });
           await bar?.step(++done, `${scorer.name}, ${source}`);
         }
     } finally {
@@ -95,16 +95,33 @@ export async function secondOrder(settings: SecondOrderSettings, { progress, fre
   return rows;
 }
 
-function changesOf(model: Model, data: Batch, masks: readonly Mask[]): LossChange[] {
+function changesOf(model: Model, data: Batch, masks: readonly { readonly mask: Mask }[]): Change[] {
+  const recalibrated: number[] = [];
   function* steps(): Generator<Tree> {
-    for (const mask of masks) {
+    for (const { mask } of masks) {
       const step = removalStep(model, mask);
       try {
+        recalibrated.push(recalibratedLoss(model, data, step));
         yield step;
       } finally {
         disposeTree(step);
       }
     }
   }
-  return lossChanges(model, data, steps());
+  return lossChanges(model, data, steps()).map((change, i) => ({
+    ...change,
+    recalibrated: recalibrated[i]! - change.loss,
+  }));
+}
+
+function recalibratedLoss(model: Model, data: Batch, step: Tree): number {
+  const weights = zipTree(step, pickTree(model.params, Object.keys(step)), (d, w) => tf.add(w, d));
+  const pruned = withParams(model, weights);
+  const statistics = recalibratedNorms(pruned, data.x);
+  try {
+    return lossMeanOverNC(withParams(pruned, statistics), data);
+  } finally {
+    disposeTree(weights);
+    disposeTree(statistics);
+  }
 }

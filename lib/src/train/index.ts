@@ -8,6 +8,7 @@ export {
   pretrainSupervised,
   SUPERVISED_RESNET,
 } from "./pretrain";
+export { recalibratedNorms } from "./recalibrate";
 export { cosineSchedule, type Schedule, stepSchedule } from "./schedule";
 export { learnable, type SgdOptions, type SgdState, sgdStep } from "./sgd";
 export { canonicalJson } from "./state-file";
