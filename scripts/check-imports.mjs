@@ -7,7 +7,7 @@ import { inRoot } from "./setup/paths.mjs";
 
 const order = [
   ...["index", "experiments", "plots", "notebook", "train", "heads", "prune", "scores", "masks", "curvature"],
-  ...["checkpoints", "datasets", "nets", "layers", "tree", "backend", "rows", "types"],
+  ...["checkpoints", "datasets", "nets", "layers", "tree", "backend", "rows", "files", "types"],
 ];
 
 /** Packages that only one folder may know. */

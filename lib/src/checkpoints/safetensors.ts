@@ -3,7 +3,7 @@
  * Files come from strangers: everything is checked before a byte of data is read.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { readExactly, writeFileAtomic } from "./files";
+import { readExactly, writeFileAtomic } from "../files";
 import {
   bfloat16ToFloat32,
   float16ToFloat32,

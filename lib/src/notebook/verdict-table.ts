@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { writeFileAtomic } from "../files";
 import type { Verdict } from "../rows";
-import { writeAtomically } from "../rows";
 import { show } from "./show";
 import { alignText, renderTable } from "./table";
 
@@ -42,8 +42,8 @@ export function verdictTable(name: string, rows: readonly VerdictRow[]): void {
   show({ "text/html": renderTable(objects, { maxRows: rows.length })["text/html"], "text/plain": text });
   const folder = process.env.SECATEUR_RUN_DIR;
   if (!folder) return;
-  writeAtomically(join(folder, `${name}.verdict.txt`), `${text}\n`);
-  writeAtomically(join(folder, `${name}.verdict.json`), `${JSON.stringify({ name, verdicts: rows }, null, 2)}\n`);
+  writeFileAtomic(join(folder, `${name}.verdict.txt`), `${text}\n`);
+  writeFileAtomic(join(folder, `${name}.verdict.json`), `${JSON.stringify({ name, verdicts: rows }, null, 2)}\n`);
 }
 
 function check(name: string, rows: readonly VerdictRow[]): void {

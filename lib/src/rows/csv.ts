@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
+import { writeFileAtomic } from "../files";
 import type { Row } from "../types";
-import { writeAtomically } from "./write-atomically";
 
 type Column = { readonly write: (value: never) => string; readonly read: (text: string) => unknown };
 
@@ -95,7 +95,7 @@ export function readCsv(file: string): Row[] {
 
 /** Writes `toCsv(rows)` under a temporary name, then renames: the file is complete or the old one. */
 export function writeCsv(file: string, rows: readonly Row[]): void {
-  writeAtomically(file, toCsv(rows));
+  writeFileAtomic(file, toCsv(rows));
 }
 
 function checkHeader(header: readonly string[], place: string): void {

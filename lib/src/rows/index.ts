@@ -9,4 +9,3 @@ export type { SharePoint } from "./knee";
 export { interpolateKnee } from "./knee";
 export type { Lift } from "./lift";
 export { lifts } from "./lift";
-export { writeAtomically } from "./write-atomically";

@@ -1,5 +1,6 @@
+/** Whole files: hashed, read exactly, replaced atomically. */
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 /** SHA-256 of a file, 64 lower-case hex digits; the file is streamed, 1 MiB at a time. */
@@ -17,10 +18,11 @@ export function sha256File(path: string): string {
 
 /**
  * Writes the parts one after another to a temporary name in the same folder, then renames:
- * whoever reads `path` sees the old bytes or all of the new ones.
+ * whoever reads `path` sees the old bytes or all of the new ones. Missing folders are made.
  */
 export function writeFileAtomic(path: string, ...parts: readonly (Uint8Array | string)[]): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
+  mkdirSync(dirname(path), { recursive: true });
   const fd = openSync(temporary, "wx");
   try {
     try {
