@@ -74,6 +74,20 @@ describe("subset", () => {
     }
   });
 
+  test("another strength: the same images more or less corrupted, under a name of their own", () => {
+    const [weak, usual] = [
+      subset("hebrew", "test", { perClass: 2, strength: 0.1 }),
+      subset("hebrew", "test", { perClass: 2 }),
+    ];
+    expect(weak.name).toBe("hebrew/test/2-a-class/strength0.1");
+    expect(subset("hebrew", "test", { perClass: 2, strength: 0.9 })).toEqual(usual);
+    const roughness = ({ pixels }: ImageSet): number =>
+      pixels.reduce((sum, p, i) => sum + (i % 28 === 0 ? 0 : Math.abs(p - pixels[i - 1]!)), 0);
+    expect(roughness(weak)).toBeLessThan(0.7 * roughness(usual));
+    expect(() => subset("hebrew", "test", { strength: 1.1 })).toThrow(/strength must be in \[0, 1\], got 1.1/);
+    expect(() => subset("fashion", "test", { strength: 0.5 })).toThrow(/strength is for scripts/);
+  });
+
   test("perClass takes the first of the role", () => {
     const whole = subset("arabic", "test");
     const part = subset("arabic", "test", { perClass: 20 });

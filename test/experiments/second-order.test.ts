@@ -1,5 +1,6 @@
 import { backend, curvature, experiments, masks, nets, type Row, scores, train } from "secateur";
 import { expect, test } from "vitest";
+import { rowOf } from "../rows/rows-of";
 import { tinyZoo } from "../support/tiny-zoo";
 
 const { tf } = backend;
@@ -50,4 +51,34 @@ test("leaves no tensor behind, and refuses a plan that does not fit before work 
   expect(tf.memory().numTensors).toBe(before);
   await expect(experiments.secondOrder({ ...plan, sources: ["klingon"] })).rejects.toThrow(/got 'klingon'/);
   await expect(experiments.secondOrder({ ...plan, grid: [0.2, 0.5] })).rejects.toThrow(/fall/);
+});
+
+test("verdicts: ratios within runs, judged against the predictions", () => {
+  const row = (seed: number, score: string, rounds: number, keep: number, metric: string, value: number): Row => ({
+    ...rowOf({ seed, score, rounds, keep, metric, value, source: "hebrew", task: "hebrew", taskKind: "source" }),
+  });
+  const rows = [0, 1, 2].flatMap((seed) => {
+    const scale = 1 + seed; // cancels in every ratio
+    return [
+      row(seed, "magnitude", 1, 0.8 ** 4, "lossPredictedFirstOrder", -0.1 * scale),
+      row(seed, "magnitude", 1, 0.8 ** 4, "lossPredictedQuadratic", 1 * scale),
+      row(seed, "magnitude", 1, 0.8 ** 4, "lossChange", (1.8 + 0.009 * seed) * scale),
+      row(seed, "diagonal", 1, 0.8 ** 8, "lossPredictedDiagonal", 1 * scale),
+      row(seed, "diagonal", 1, 0.8 ** 8, "lossChange", (2 + 0.01 * seed) * scale),
+      row(seed, "diagonal", 5, 0.8 ** 8, "lossChange", 1 * scale),
+      row(seed, "diagonal", 1, 0.8 ** 8, "lossChangeRecalibrated", (0.8 + 0.4 * seed) * scale),
+    ];
+  });
+  const claims = experiments.secondOrderVerdicts(rows);
+  const means = claims.map(({ id, measured, verdict }) => [id, Number(measured.mean.toFixed(2)), measured.n, verdict]);
+  expect(means).toEqual([
+    ["minimum", 0.1, 3, "supports"],
+    ["foreseen", 2.01, 3, "open"],
+    ["diagonal-underestimates", 2.01, 3, "refutes"],
+    ["rounds-cost-less", 0.5, 3, "supports"],
+    ["drift", 0.6, 3, "open"],
+  ]);
+  expect(() => experiments.secondOrderVerdicts(rows.slice(1))).toThrow(
+    /no row 'lossPredictedFirstOrder' for magnitude, one shot, keep 0.4096 in run tiny supervised seed 0/,
+  );
 });

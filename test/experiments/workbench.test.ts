@@ -63,6 +63,13 @@ describe("Workbench", () => {
     expect(bench.kindOf(bench.tasks.find(({ name }) => name === "hebrew")!, "hebrew")).toBe("source");
   });
 
+  test("byKind: means over the tasks of a kind, NaN where there is none", () => {
+    const accuracies = Object.fromEntries(bench.tasks.map(({ name }, i) => [name, i]));
+    expect(bench.byKind(accuracies, "hebrew")).toEqual({ source: 4, transfer: 41 / 9, unseen: 11.5, far: 14 });
+    expect(bench.byKind(accuracies, "fashion")).toEqual({ source: 14, transfer: 4.5, unseen: 11.5, far: Number.NaN });
+    expect(() => bench.byKind(accuracies, "klingon")).toThrow(/got 'klingon'/);
+  });
+
   test("names the task that is not there", () => {
     expect(() => bench.model("klingon")).toThrow(/task must be one of latin_cap, .*, fashion, got 'klingon'/);
     expect(() => bench.scoringData("klingon", 0)).toThrow(/klingon/);

@@ -65,6 +65,8 @@ export interface SubsetOptions {
   readonly perClass?: number;
   /** which disjoint draw, for the role "scoring" alone: 0 to 19 at 10 a class (fashion: 0 to 9) */
   readonly draw?: number;
+  /** of the corruption, 0 to 1; default: that of the tasks, .9. The same images, more or less corrupted; scripts only */
+  readonly strength?: number;
 }
 
 /**
@@ -72,7 +74,11 @@ export interface SubsetOptions {
  * Each image comes from its own stream, so it is the same whatever else was asked for.
  * @throws RangeError naming the task, the role or the option that is not there
  */
-export function subset(task: string, role: Role, { perClass, draw = 0 }: SubsetOptions = {}): ImageSet {
+export function subset(
+  task: string,
+  role: Role,
+  { perClass, draw = 0, strength = TASK_STRENGTH }: SubsetOptions = {},
+): ImageSet {
   const info = taskNamed(task);
   if (!Object.hasOwn(ROLES, role))
     throw new RangeError(`role must be one of ${Object.keys(ROLES).join(", ")}, got "${role}"`);
@@ -84,9 +90,20 @@ export function subset(task: string, role: Role, { perClass, draw = 0 }: SubsetO
   const draws = role === "scoring" ? Math.floor(most / count) : 1;
   if (!(Number.isInteger(draw) && draw >= 0 && draw < draws))
     throw new RangeError(`${task}/${role}: draw must be an integer from 0 to ${draws - 1}, got ${draw}`);
+  if (!(strength >= 0 && strength <= 1))
+    throw new RangeError(`${task}/${role}: strength must be in [0, 1], got ${strength}`);
+  if (info.kind === "far" && strength !== TASK_STRENGTH)
+    throw new RangeError(`${task}/${role}: strength is for scripts, ${task} is not corrupted`);
   const part = role === "scoring" ? `/draw${draw}` : "";
   const first = count === rule.perClass ? "" : `/${count}-a-class`;
-  return build(`${task}/${role}${part}${first}`, [info], rule.split, rule.from + draw * count, count, 0);
+  const other = strength === TASK_STRENGTH ? "" : `/strength${strength}`;
+  return build(`${task}/${role}${part}${first}${other}`, [info], {
+    split: rule.split,
+    first: rule.from + draw * count,
+    count,
+    seed: 0,
+    strength,
+  });
 }
 
 /**
@@ -97,7 +114,13 @@ export function subset(task: string, role: Role, { perClass, draw = 0 }: SubsetO
 export function pretrainingSet(seed = 0): ImageSet {
   const sources = tasks().filter((task) => task.kind === "pretraining");
   const suffix = seed === 0 ? "" : `/seed${seed}`;
-  return build(`pretraining${suffix}`, sources, "train", 0, TRAIN_PER_CLASS, seed);
+  return build(`pretraining${suffix}`, sources, {
+    split: "train",
+    first: 0,
+    count: TRAIN_PER_CLASS,
+    seed,
+    strength: TASK_STRENGTH,
+  });
 }
 
 /** The clean 32 x 32 glyphs of a script's fonts, for views of one's own. @throws RangeError when task is no script */
@@ -148,14 +171,18 @@ function available(task: TaskInfo, split: Split): number {
   return split === "train" ? TRAIN_PER_CLASS : 100;
 }
 
-function build(
-  name: string,
-  from: readonly TaskInfo[],
-  split: Split,
-  first: number,
-  count: number,
-  seed: number,
-): ImageSet {
+interface Drawing {
+  readonly split: Split;
+  /** number of the first image of a class */
+  readonly first: number;
+  /** images a class */
+  readonly count: number;
+  readonly seed: number;
+  readonly strength: number;
+}
+
+function build(name: string, from: readonly TaskInfo[], drawing: Drawing): ImageSet {
+  const { first, count } = drawing;
   const classes = CLASSES * from.length;
   const size = IMAGE_SIDE * IMAGE_SIDE;
   const pixels = new Uint8Array(count * classes * size);
@@ -164,7 +191,7 @@ function build(
     const label = labels[i] as number;
     const task = from[Math.floor(label / CLASSES)] as TaskInfo;
     const image = first + Math.floor(i / classes);
-    draw(task, split, label % CLASSES, image, seed, pixels.subarray(i * size, (i + 1) * size));
+    draw(task, label % CLASSES, image, drawing, pixels.subarray(i * size, (i + 1) * size));
   }
   return imageSet({
     name,
@@ -177,7 +204,7 @@ function build(
 }
 
 /** Writes image number `image` of a class. Faces take turns in a random order; the distractor is of another face. */
-function draw(task: TaskInfo, split: Split, label: number, image: number, seed: number, out: Uint8Array): void {
+function draw(task: TaskInfo, label: number, image: number, { split, seed, strength }: Drawing, out: Uint8Array): void {
   if (task.kind === "far") {
     const size = IMAGE_SIDE * IMAGE_SIDE;
     const start = (label * FASHION_COUNTS[split] + image) * size;
@@ -193,7 +220,7 @@ function draw(task: TaskInfo, split: Split, label: number, image: number, seed: 
   const face = faceOf(task.name, split, label, image, faces.length);
   const random = stream(seed, "image", task.name, split, label, image);
   const other = (face + 1 + random.integer(Math.max(1, faces.length - 1))) % faces.length;
-  corrupt(glyph(face, label), glyph(other, random.integer(CLASSES)), random, TASK_STRENGTH, out);
+  corrupt(glyph(face, label), glyph(other, random.integer(CLASSES)), random, strength, out);
 }
 
 function faceOf(task: string, split: Split, label: number, image: number, faces: number): number {

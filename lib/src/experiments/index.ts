@@ -3,6 +3,7 @@ export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cach
 export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type RunOptions } from "./p1";
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
+export { secondOrderVerdicts } from "./second-order-verdicts";
 export { type Claim, p1Verdicts, p2Verdicts } from "./verdicts";
 export { type Accuracies, Workbench, type WorkbenchSettings } from "./workbench";
 export { type Backbone, loadBackbone, type ModelCard, modelCard, zoo } from "./zoo";

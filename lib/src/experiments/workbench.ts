@@ -4,6 +4,7 @@ import { accuracyOf, featuresOf, fitRidge, headOf, type RidgeFit } from "../head
 import { maskedWeights } from "../masks";
 import { withParams } from "../nets";
 import { type PrunedMask, prune } from "../prune";
+import { stats } from "../rows";
 import { disposeTree } from "../tree";
 import type { Batch, Head, ImageSet, Mask, Model, Progress, Protocol, Row, Scorer, TaskKind, Tree } from "../types";
 import { type Backbone, loadBackbone } from "./zoo";
@@ -92,6 +93,18 @@ export class Workbench {
     } finally {
       disposeTree(weights);
     }
+  }
+
+  /** Mean accuracy of each kind of task, as seen from this source; NaN for a kind without tasks (far, when the source is far). */
+  byKind(accuracies: Accuracies, source: string): Readonly<Record<TaskKind, number>> {
+    this.checkTask(source);
+    const mean = (kind: TaskKind): number => {
+      const values = this.tasks
+        .filter((task) => this.kindOf(task, source) === kind)
+        .map(({ name }) => accuracies[name]!);
+      return values.length === 0 ? Number.NaN : stats(values).mean;
+    };
+    return { source: mean("source"), transfer: mean("transfer"), unseen: mean("unseen"), far: mean("far") };
   }
 
   async masks(

@@ -103,12 +103,12 @@ function heatmap(reports: Readonly<Record<string, KeptLayers>>, options: FigureO
     title: options.title,
     caption: options.caption,
     note: `Cells: weights kept (%). All layers together: ${scores.map((score) => `${score} ${keepText(reports[score]!.keep)}`).join(", ")}.`,
-    height: 120 + 18 * names.length + (longest > 14 ? 5 * longest : 0),
+    height: 120 + 18 * names.length + (longest > 14 ? 3.4 * longest : 0),
     margin: {
       l: labelRoom(names),
       r: Math.max(20, width - labelRoom(names) - 130 * scores.length),
       t: options.title ? 46 : 12,
-      b: longest > 14 ? 50 + 5 * longest : 56,
+      b: longest > 14 ? 50 + 3.4 * longest : 56,
     },
     layout: {
       xaxis: axis("score", {
