@@ -58,12 +58,14 @@ const withoutTimes = (rows: readonly Row[]) => rows.map(({ seconds: _, ...row })
 beforeEach(() => rmSync(own.results, { recursive: true, force: true }));
 
 describe("rows", () => {
-  let rows: Row[] = [];
-  beforeEach(async () => {
-    if (rows.length === 0) rows = await p1(settings().plan);
-  });
+  let computed: Promise<Row[]> | undefined;
+  const once = (): Promise<Row[]> => {
+    computed ??= p1(settings().plan);
+    return computed;
+  };
 
-  test("have the declared columns, one row a number", () => {
+  test("have the declared columns, one row a number", async () => {
+    const rows = await once();
     expect(rows).toHaveLength(TASKS.length * SOURCES.length * (1 + KEEPS.length * 3));
     const keys = new Set(rows.map((r) => [r.source, r.task, r.score, r.rounds, r.keep].join()));
     expect(keys.size).toBe(rows.length);
@@ -86,7 +88,8 @@ describe("rows", () => {
     ]);
   });
 
-  test("say what a task is to the source", () => {
+  test("say what a task is to the source", async () => {
+    const rows = await once();
     const kinds = (source: string) =>
       Object.fromEntries(pick(rows, { source, score: "dense" }).map(({ task, taskKind }) => [task, taskKind]));
     expect(kinds("hebrew")).toMatchObject({ hebrew: "source", greek: "transfer", digits: "unseen", fashion: "far" });
@@ -100,7 +103,8 @@ describe("rows", () => {
       expect(pick(rows, { source, taskKind: "source" }).every((r) => r.task === source)).toBe(true);
   });
 
-  test("are the accuracies of masks under clean heads, computed here step by step", () => {
+  test("are the accuracies of masks under clean heads, computed here step by step", async () => {
+    const rows = await once();
     const { model } = experiments.loadBackbone("tiny");
     const order = model.net.prunable;
     for (const source of SOURCES) {
@@ -134,7 +138,8 @@ describe("rows", () => {
     tree.disposeTree(model.params);
   });
 
-  test("of a score that looks at no data are the same under every source", () => {
+  test("of a score that looks at no data are the same under every source", async () => {
+    const rows = await once();
     const of = (source: string) =>
       pick(rows, { source, score: "magnitude" }).map(({ task, keep, value, seconds }) => ({
         task,

@@ -91,8 +91,11 @@ describe("the authors' protocol", () => {
     expect(bench.accuracies().hebrew).toBe(
       heads.accuracyOf(bench.model("hebrew"), datasets.subset("hebrew", "authors", { perClass: 2 })),
     );
+    const other = new Workbench({ ...clean, protocol: "authors", evaluateOn: "validation" });
+    expect(other.accuracies(), "whatever fonts were asked for").toEqual(bench.accuracies());
     tf.dispose([x, expected] as never);
     bench.dispose();
+    other.dispose();
   });
 });
 

@@ -19,6 +19,7 @@ import {
 
 const { tf } = backend;
 const folder = temporaryFolder();
+const MINUTES = 120_000; // for hooks, as tests have them
 
 const allBytes = ({ params }: Run): Record<string, string> =>
   Object.fromEntries(
@@ -69,7 +70,7 @@ describe.each(["finetune", "pretrain"] as const)("%s", (job) => {
   describe("a file that is not as it was written", () => {
     const good = join(folder, `${job}-good.safetensors`);
     const bad = join(folder, `${job}-bad.safetensors`);
-    beforeAll(() => interrupted(job, good));
+    beforeAll(() => interrupted(job, good), MINUTES);
 
     const refused = async (content: Uint8Array, rule: RegExp): Promise<void> => {
       writeFileSync(bad, content);
@@ -191,7 +192,7 @@ describe("finetune with other settings than the file's", () => {
   const stateFile = join(folder, "others.safetensors");
   const other = trainingModel(2);
   const own = trainingModel();
-  beforeAll(() => interrupted("finetune", stateFile));
+  beforeAll(() => interrupted("finetune", stateFile), MINUTES);
 
   test.each([
     ["epochs", { options: { epochs: 5 } }],
