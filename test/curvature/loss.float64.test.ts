@@ -78,6 +78,10 @@ describe.each(tinyNets)("$name", ({ make }) => {
       }
     }
     expect(curvature.lossChanges(model, data, lent())).toEqual(alone);
+    const again = tree.mapTree(weights, (w, name) => tf.mul(randomTensor(w.shape, 9, name), 0.1));
+    const expansion = curvature.lossExpansion(model, data);
+    for (let i = 0; i < 2; i++) expect(curvature.lossChanges(model, data, [again], { expansion })).toEqual([alone[0]]);
+    tf.dispose([expansion, again] as never);
   });
 
   test("along a step: from the loss itself to the measured change, and straight for first order", () => {

@@ -10,9 +10,12 @@ export {
 } from "./gauss-newton";
 export {
   type LossChange,
+  type LossChangesOptions,
+  type LossExpansion,
   lossAlong,
   lossChange,
   lossChanges,
+  lossExpansion,
   lossGradient,
   lossMeanOverNC,
   oneHot,

@@ -74,19 +74,37 @@ export function lossChange(model: Model, data: Batch, step: Tree, options: Chunk
   return lossChanges(model, data, [step], options)[0]!;
 }
 
+/** What a second-order prediction is made of, at one point. */
+export interface LossExpansion {
+  readonly loss: number;
+  /** shaped like the prunable weights */
+  readonly gradient: Tree;
+  /** of the Gauss-Newton matrix, shaped like the prunable weights */
+  readonly diagonal: Tree;
+}
+
+/** Loss, gradient and Gauss-Newton diagonal; the caller disposes the trees. */
+export function lossExpansion(model: Model, data: Batch, options: ChunkOptions = {}): LossExpansion {
+  return { ...lossGradient(model, data, options), diagonal: gnDiag(model, data, options) };
+}
+
+export interface LossChangesOptions extends ChunkOptions {
+  /** of this very model and data, when it is known; it is not disposed. Default: computed, once for all steps */
+  readonly expansion?: LossExpansion;
+}
+
 /**
- * The same for several steps from the same weights; the gradient and the diagonal are computed once.
+ * The same for several steps from the same weights.
  * @param steps taken one at a time: a generator may dispose a step when it is asked for the next
  */
 export function lossChanges(
   model: Model,
   data: Batch,
   steps: Iterable<Tree>,
-  options: ChunkOptions = {},
+  options: LossChangesOptions = {},
 ): LossChange[] {
   const { n, classes } = taskSize(model, data);
-  const { loss, gradient } = lossGradient(model, data, options);
-  const diag = gnDiag(model, data, options);
+  const { loss, gradient, diagonal } = options.expansion ?? lossExpansion(model, data, options);
   try {
     return Array.from(steps, (step) => {
       const squares = mapTree(step, (d) => tf.square(d));
@@ -99,7 +117,7 @@ export function lossChanges(
           loss,
           measured: lossAlong(model, data, step, [1], options)[0]! - loss,
           firstOrder: dotTree(gradient, step),
-          diagonal: dotTree(diag, squares) / 2,
+          diagonal: dotTree(diagonal, squares) / 2,
           gaussNewton: quadratic / (n * classes),
         };
       } finally {
@@ -107,8 +125,10 @@ export function lossChanges(
       }
     });
   } finally {
-    disposeTree(gradient);
-    disposeTree(diag);
+    if (!options.expansion) {
+      disposeTree(gradient);
+      disposeTree(diagonal);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** What the second order predicts that a mask costs, beside what it costs. */
 
 import { tf } from "../backend";
-import { type LossChange, lossChanges, lossMeanOverNC } from "../curvature";
+import { type LossChange, type LossExpansion, lossChanges, lossExpansion, lossMeanOverNC } from "../curvature";
 import { removalStep } from "../masks";
 import { withParams } from "../nets";
 import { recalibratedNorms } from "../train";
@@ -53,41 +53,42 @@ export async function secondOrder(settings: SecondOrderSettings, { progress, fre
   for (const model of models) {
     const bench = new Workbench({ model, protocol, perClass: 1, evaluateOn: "test" });
     try {
-      for (const source of sources)
-        for (const [which, { scorer, rounds }] of curves.entries()) {
-          const unit = { checkpoint: bench.checkpoint, protocol, source, draw, score: scorer.name, rounds, grid };
-          const { value, seconds, commit } = await cached(
-            "second-order",
-            unit,
-            async () => {
-              const masks = await bench.masks(source, scorer, { grid, rounds, draw });
-              const data = bench.scoringData(source, draw);
-              try {
-                return { n: data.labels.length, changes: changesOf(bench.model(source), data, masks) };
-              } finally {
-                data.x.dispose();
-              }
-            },
-            { fresh },
-          );
-          const common = {
-            ...bench.columns,
-            source,
-            task: source,
-            taskKind: "source",
-            draw,
-            variant: "",
-            n: value.n,
-            seconds,
-            commit,
-          } as const;
-          if (which === 0)
-            rows.push({ ...common, score: "dense", rounds: 1, keep: 1, metric: "loss", value: value.changes[0]!.loss });
-          for (const [i, change] of value.changes.entries())
-            for (const [metric, part] of METRICS)
-              rows.push({ ...common, score: scorer.name, rounds, keep: grid[i]!, metric, value: change[part] });
-          await bar?.step(++done, `${scorer.name}, ${source}`);
+      for (const source of sources) {
+        const start = new Start(bench, source, draw);
+        try {
+          for (const [which, { scorer, rounds }] of curves.entries()) {
+            const unit = { checkpoint: bench.checkpoint, protocol, source, draw, score: scorer.name, rounds, grid };
+            const { value, seconds, commit } = await cached(
+              "second-order",
+              unit,
+              async () => start.changes(await bench.masks(source, scorer, { grid, rounds, draw })),
+              { fresh },
+            );
+            const row = (score: string, keep: number, metric: string, number: number): Row => ({
+              ...bench.columns,
+              source,
+              task: source,
+              taskKind: "source",
+              score,
+              rounds: keep === 1 ? 1 : rounds,
+              keep,
+              draw,
+              variant: "",
+              metric,
+              value: number,
+              n: value.n,
+              seconds,
+              commit,
+            });
+            if (which === 0) rows.push(row("dense", 1, "loss", value.changes[0]!.loss));
+            for (const [i, change] of value.changes.entries())
+              for (const [metric, part] of METRICS) rows.push(row(scorer.name, grid[i]!, metric, change[part]));
+            await bar?.step(++done, `${scorer.name}, ${source}`);
+          }
+        } finally {
+          start.dispose();
         }
+      }
     } finally {
       bench.dispose();
     }
@@ -95,23 +96,50 @@ export async function secondOrder(settings: SecondOrderSettings, { progress, fre
   return rows;
 }
 
-function changesOf(model: Model, data: Batch, masks: readonly { readonly mask: Mask }[]): Change[] {
-  const recalibrated: number[] = [];
-  function* steps(): Generator<Tree> {
-    for (const { mask } of masks) {
-      const step = removalStep(model, mask);
-      try {
-        recalibrated.push(recalibratedLoss(model, data, step));
-        yield step;
-      } finally {
-        disposeTree(step);
+/** The dense model of a source with its scoring images, expanded when the first mask needs it. */
+class Start {
+  private known?: { readonly data: Batch; readonly expansion: LossExpansion };
+
+  constructor(
+    private readonly bench: Workbench,
+    private readonly source: string,
+    private readonly draw: number,
+  ) {}
+
+  changes(masks: readonly { readonly mask: Mask }[]): { n: number; changes: Change[] } {
+    const model = this.bench.model(this.source);
+    const { data, expansion } = this.expanded(model);
+    const recalibrated: number[] = [];
+    function* steps(): Generator<Tree> {
+      for (const { mask } of masks) {
+        const step = removalStep(model, mask);
+        try {
+          recalibrated.push(recalibratedLoss(model, data, step));
+          yield step;
+        } finally {
+          disposeTree(step);
+        }
       }
     }
+    const changes = lossChanges(model, data, steps(), { expansion });
+    return {
+      n: data.labels.length,
+      changes: changes.map((change, i) => ({ ...change, recalibrated: recalibrated[i]! - change.loss })),
+    };
   }
-  return lossChanges(model, data, steps()).map((change, i) => ({
-    ...change,
-    recalibrated: recalibrated[i]! - change.loss,
-  }));
+
+  dispose(): void {
+    if (this.known) tf.dispose([this.known.data.x, this.known.expansion] as never);
+    this.known = undefined;
+  }
+
+  private expanded(model: Model): { readonly data: Batch; readonly expansion: LossExpansion } {
+    if (this.known === undefined) {
+      const data = this.bench.scoringData(this.source, this.draw);
+      this.known = { data, expansion: lossExpansion(model, data) };
+    }
+    return this.known;
+  }
 }
 
 function recalibratedLoss(model: Model, data: Batch, step: Tree): number {
