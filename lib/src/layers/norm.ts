@@ -29,9 +29,12 @@ export const batchNorm: Rule<Node> = {
   vjp: ({ params, attributes: { epsilon } }, dy) => [tf.mul(dy, affine(params, epsilon).factor)],
 
   paramGrad({ x, params, attributes: { epsilon } }, dy) {
-    const normal = tf.mul(tf.sub(x[0]!, params.mean!), tf.rsqrt(tf.add(params.variance!, epsilon)));
+    // sum dy (x - mean) / sd = (sum dy x - mean sum dy) / sd: one pass over the images less
     const axes = leadingAxes(dy);
-    return { weight: tf.sum(tf.mul(dy, normal), axes), bias: tf.sum(dy, axes) };
+    const bias = tf.sum(dy, axes);
+    const inverse = tf.rsqrt(tf.add(params.variance!, epsilon));
+    const weight = tf.mul(tf.sub(tf.sum(tf.mul(dy, x[0]!), axes), tf.mul(params.mean!, bias)), inverse);
+    return { weight, bias };
   },
 
   outputShape: ([x]) => x!,
