@@ -3,7 +3,6 @@
  *   npm run pretrain -- glyphs-resnet-supervised [--seed 0] [--epochs 14] [--width 64]
  * Safe to kill: it goes on from its last epoch (state in build/pretrain).
  */
-import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -35,6 +34,7 @@ function headAccuracy(model: Model, role: "validation" | "test"): Record<string,
 }
 
 async function main(): Promise<void> {
+  const commit = experiments.commit(); // of the code that trains, not of the day it ends
   const [name] = positionals;
   if (name !== "glyphs-resnet-supervised")
     throw new Error(`name must be glyphs-resnet-supervised, got '${name ?? ""}'`);
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
       engine: backend.engineVersion(),
       device: backend.device(),
     },
-    commit: execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" }).trim(),
+    commit,
     command: `npm run pretrain -- ${name} --seed ${seed}${width === 64 ? "" : ` --width ${width}`}`,
   };
   checkpoints.writeFileAtomic(path.join(root, "data", "zoo", `${label}.json`), `${JSON.stringify(card, null, 2)}\n`);
