@@ -7,7 +7,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
-import { backend, checkpoints, datasets, heads, type Model, nets, notebook, train, tree } from "secateur";
+import { backend, checkpoints, datasets, experiments, heads, type Model, nets, notebook, train, tree } from "secateur";
 
 const root = path.resolve(__dirname, "..");
 const { values, positionals } = parseArgs({
