@@ -68,7 +68,12 @@ export type NetNode =
   | NodeOf<"maxPool", { size: number; stride: number; pad: number }>
   | NodeOf<"avgPool", { size: number; stride: number; pad: number }>
   | NodeOf<"globalAvgPool", None>
-  | NodeOf<"flatten", None>;
+  | NodeOf<"flatten", None>
+  | NodeOf<"tokens", None>
+  | NodeOf<"classToken", None>
+  | NodeOf<"takeClass", None>
+  | NodeOf<"layerNorm", { epsilon: number }>
+  | NodeOf<"attention", { heads: number }>;
 
 export type LayerKind = NetNode["kind"];
 

@@ -54,6 +54,45 @@ describe("torchvision's ResNets", () => {
   });
 });
 
+describe("timm's Vision Transformers", () => {
+  test("ViT-B/16: 86,567,656 parameters and 17.564 GMAC at 224 with the 1000-class layer", () => {
+    const net = nets.vitBase16();
+    expect(nets.parameterCount(net) + classifier(net)).toBe(86_567_656);
+    expect((nets.macs(net) + 768 * 1000) / 1e9).toBeCloseTo(17.564, 3);
+  });
+
+  test("ViT-S/16: 22,050,664 parameters with the 1000-class layer, 150 entries without", () => {
+    const net = nets.vitSmall16();
+    expect(nets.parameterCount(net) + classifier(net)).toBe(22_050_664);
+    expect(Object.keys(net.params).length).toBe(150);
+    expect(net.prunable.length).toBe(1 + 4 * 12);
+  });
+
+  test("keys and shapes as timm names them", () => {
+    const shape = (key: string) => nets.vitSmall16().params[key]?.shape;
+    expect(shape("cls_token")).toEqual([1, 1, 384]);
+    expect(shape("pos_embed")).toEqual([1, 197, 384]);
+    expect(shape("patch_embed.proj.weight")).toEqual([16, 16, 3, 384]);
+    expect(shape("blocks.11.attn.qkv.weight")).toEqual([384, 1152]);
+    expect(shape("blocks.0.mlp.fc2.bias")).toEqual([384]);
+    expect(shape("norm.weight")).toEqual([384]);
+  });
+
+  test("the embedded vh128x4: 888,320 parameters, 878,880 prunable, 16 tokens and the class", () => {
+    const net = nets.vitHybrid();
+    expect(nets.parameterCount(net)).toBe(888_320);
+    expect(nets.prunableCount(net)).toBe(878_880);
+    expect(nets.outputShapes(net).pos_embed).toEqual([17, 128]);
+  });
+
+  test("sizes that do not fit are refused by name", () => {
+    expect(() => nets.vitSmall16([225, 224, 3])).toThrow(/vits16: height and width must be multiples of 16, got 225/);
+    expect(() => nets.vitHybrid(100)).toThrow(/dim must be a multiple of 32, got 100/);
+    expect(() => nets.vitHybrid(128, 0)).toThrow(/depth must be a positive integer, got 0/);
+    expect(() => nets.netByName("vit")).toThrow(/vhDxL/);
+  });
+});
+
 describe("the embedded net rs64x1", () => {
   const net = nets.resnetSmall();
 
@@ -88,7 +127,7 @@ describe("netByName", () => {
     expect(nets.netByName(name).name).toBe(name);
   });
 
-  test.each(["resnet34", "rs64", "rs64x", "vh128x4", "", "xrs64x1"])("'%s' is refused", (name) => {
+  test.each(["resnet34", "rs64", "rs64x", "vh128", "", "xrs64x1"])("'%s' is refused", (name) => {
     expect(() => nets.netByName(name)).toThrow(`got '${name}'`);
   });
 });

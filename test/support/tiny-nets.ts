@@ -3,7 +3,7 @@ import { type Batch, backend, type Model, type Net, nets, type ParamSpec, type T
 
 const { stream, tf } = backend;
 
-/** Every layer kind; maps of 9x8, 5x4, 3x2 and 2x1 pixels, so that rows and columns cannot be confused. */
+/** Every layer kind but those of transformers; maps of 9x8, 5x4, 3x2 and 2x1 pixels, so that rows and columns cannot be confused. */
 export function everyLayer(): Net {
   const b = new nets.NetBuilder();
   const stem = b.relu("relu", b.batchNorm("bn1", b.conv2d("conv1", "x", 2, 3, 3, 1, true), 3));
@@ -43,7 +43,22 @@ export function geluNet(): Net {
   return b.build("gelu", [5, 6, 1], 4);
 }
 
-export const tinyNets = [everyLayer, reluResidual, geluNet].map((make) => ({ name: make().name, make }));
+/** A Vision Transformer of one block: two heads of 3, 2 x 3 patches. */
+export function tinyViT(): Net {
+  const b = new nets.NetBuilder();
+  const patches = b.tokens("tokens", b.conv2d("patch_embed.proj", "x", 2, 6, 3, 3, true, 0));
+  const input = b.classToken(patches, 6, 6);
+  const qkv = b.linear("blocks.0.attn.qkv", b.layerNorm("blocks.0.norm1", input, 6), 6, 18);
+  const mixed = b.linear("blocks.0.attn.proj", b.attention("blocks.0.attn", qkv, 2), 6, 6);
+  const middle = b.add("blocks.0.add1", input, mixed);
+  const hidden = b.linear("blocks.0.mlp.fc1", b.layerNorm("blocks.0.norm2", middle, 6), 6, 8);
+  const out = b.linear("blocks.0.mlp.fc2", b.gelu("blocks.0.mlp.act", hidden), 8, 6);
+  const last = b.add("blocks.0.add2", middle, out);
+  b.takeClass("class", b.layerNorm("norm", last, 6));
+  return b.build("tiny-vit", [6, 9, 2], 6);
+}
+
+export const tinyNets = [everyLayer, reluResidual, geluNet, tinyViT].map((make) => ({ name: make().name, make }));
 
 /** Parameters that make every term count: norms with statistics of their own, biases not zero, some scales negative. */
 export function tinyModel(net: Net, { classes = 3, seed = 1 } = {}): Model {

@@ -7,6 +7,7 @@ import { batchNorm } from "./norm";
 import { avgPool, globalAvgPool, maxPool } from "./pool";
 import type { Rule } from "./rule";
 import { add, flatten } from "./shape";
+import { attention, classToken, layerNorm, takeClass, tokens } from "./transformer";
 
 export { batchNormTraining } from "./norm";
 export type { Maybe, Params, Point, Rule, Shape, Weighted } from "./rule";
@@ -23,6 +24,11 @@ export const rules: { readonly [Kind in LayerKind]: Rule<Extract<NetNode, { kind
   avgPool,
   globalAvgPool,
   flatten,
+  tokens,
+  classToken,
+  takeClass,
+  layerNorm,
+  attention,
 };
 
 /** The rule of a node; the table's key ties it to the node's kind. */

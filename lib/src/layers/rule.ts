@@ -34,6 +34,8 @@ export interface Rule<Node extends NetNode = NetNode> {
   paramGrad?(at: Point<Node>, dy: Tensor): Params;
   /** Shape of the output for one image, from the shapes of the inputs for one image and of the parameters. */
   outputShape(x: readonly Shape[], params: Readonly<Record<string, Shape>>, attributes: Node["attributes"]): Shape;
+  /** Multiply-accumulates for one image that no weight takes part in (products of activations). */
+  macs?(x: readonly Shape[], attributes: Node["attributes"]): number;
   /** Layers with a prunable weight W: the output is patches . W (+ bias). */
   readonly weighted?: Weighted<Node>;
 }

@@ -14,8 +14,8 @@ export class NetBuilder {
     size: number,
     stride: number,
     bias = false,
+    pad = Math.floor(size / 2),
   ): string {
-    const pad = Math.floor(size / 2);
     const params: Record<string, string> = {
       weight: this.param(`${key}.weight`, "convWeight", [size, size, inChannels, outChannels]),
     };
@@ -73,6 +73,37 @@ export class NetBuilder {
 
   flatten(id: string, input: string): string {
     return this.push({ id, kind: "flatten", inputs: [input], params: {}, attributes: {} });
+  }
+
+  /** Pixels become tokens, row by row. */
+  tokens(id: string, input: string): string {
+    return this.push({ id, kind: "tokens", inputs: [input], params: {}, attributes: {} });
+  }
+
+  /** The node `pos_embed`: class token in front (cls_token), positions added. */
+  classToken(input: string, tokens: number, dim: number): string {
+    const params = {
+      token: this.param("cls_token", "embedding", [1, 1, dim]),
+      positions: this.param("pos_embed", "embedding", [1, tokens + 1, dim]),
+    };
+    return this.push({ id: "pos_embed", kind: "classToken", inputs: [input], params, attributes: {} });
+  }
+
+  takeClass(id: string, input: string): string {
+    return this.push({ id, kind: "takeClass", inputs: [input], params: {}, attributes: {} });
+  }
+
+  layerNorm(key: string, input: string, dim: number): string {
+    const params = {
+      weight: this.param(`${key}.weight`, "normScale", [dim]),
+      bias: this.param(`${key}.bias`, "normShift", [dim]),
+    };
+    return this.push({ id: key, kind: "layerNorm", inputs: [input], params, attributes: { epsilon: 1e-6 } });
+  }
+
+  /** @param input queries, keys and values in one, [n, tokens, 3 dim] */
+  attention(id: string, input: string, heads: number): string {
+    return this.push({ id, kind: "attention", inputs: [input], params: {}, attributes: { heads } });
   }
 
   /** @param features length of the last node's output for one image */

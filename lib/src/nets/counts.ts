@@ -43,7 +43,15 @@ export function macsByLayer(net: Net): Readonly<Record<string, number>> {
   );
 }
 
-/** Multiply-accumulates of one image. */
+/** Multiply-accumulates of one image, those of attention between tokens included. */
 export function macs(net: Net): number {
-  return Object.values(macsByLayer(net)).reduce((a, b) => a + b, 0);
+  const shapes = outputShapes(net);
+  const betweenActivations = net.nodes.map(
+    (node) =>
+      ruleOf(node).macs?.(
+        node.inputs.map((id) => shapes[id]!),
+        node.attributes,
+      ) ?? 0,
+  );
+  return [...Object.values(macsByLayer(net)), ...betweenActivations].reduce((a, b) => a + b, 0);
 }
