@@ -1,79 +1,130 @@
 /**
- * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws -> data/results/{p1,p2}.csv, with the settings beside
- * them, and the documents that are made of the rows.
- *   npm run results              compute what is missing (units of work are cached in build/results, so it can be interrupted)
- *   npm run results -- --claims  only write the documents from the committed rows
- * Documents: CLAIMS.md, the table of results in README.md, docs/p1.png and docs/p2.png.
+ * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws -> data/results/{p1,p2}{,-vit}.csv, with the settings
+ * beside them, and the documents that are made of the rows.
+ *   npm run results [-- resnet|vit]   compute what is missing (units of work are cached in build/results, so it can be interrupted)
+ *   npm run results -- --claims       only write the documents from the committed rows
+ * Documents: CLAIMS.md, the tables of results in README.md, docs/{p1,p2}{,-vit}.png.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { backend, checkpoints, experiments, notebook, plots, type Row, scores, rows as tidy } from "secateur";
+import { parseArgs } from "node:util";
+import {
+  backend,
+  checkpoints,
+  experiments,
+  notebook,
+  plots,
+  type Row,
+  type Scorer,
+  scores,
+  rows as tidy,
+} from "secateur";
 
 const root = path.resolve(__dirname, "..");
 const folder = path.join(root, "data", "results");
-const models = experiments
-  .zoo()
-  .filter(
-    (name) => experiments.modelCard(name).net === "rs64x1" && experiments.modelCard(name).pretraining === "supervised",
-  );
 const rounds = experiments.KEEP_GRID.length;
+const once = (scorer: Scorer): experiments.Curve => ({ scorer, rounds: 1 });
+const inRounds = (scorer: Scorer): experiments.Curve => ({ scorer, rounds });
 
-const P1 = {
-  models,
-  sources: ["hebrew", "latin_cap", "hangul"],
-  draws: [0, 1],
-  perClass: 30,
-  curves: [
-    { scorer: scores.magnitude(), rounds: 1 },
-    { scorer: scores.diagonal(), rounds: 1 },
-    { scorer: scores.diagonal(), rounds },
-    { scorer: scores.blockObs({ chunk: 16 }), rounds: 1 },
-    { scorer: scores.blockObs({ chunk: 16 }), rounds },
-    { scorer: scores.pathExclusion(), rounds: 1 },
-    { scorer: scores.blockQuadratic(), rounds: 1 },
-    { scorer: scores.random(), rounds: 1 },
-  ],
-};
-const P2 = {
-  models,
-  sources: ["hebrew", "latin_cap", "hangul"],
-  keeps: [1, 0.2621, 0.1678, 0.1074],
-  perClass: 30,
-  curves: [
-    { scorer: scores.magnitude(), rounds: 1 },
-    { scorer: scores.diagonal(), rounds },
-  ],
-};
-const DEAD = { ...P2, keeps: [0.044], curves: [P2.curves[0]!] };
+interface Study {
+  /** end of the names of its files: data/results/p1SUFFIX.csv */
+  readonly suffix: string;
+  readonly title: string;
+  readonly notebooks: { readonly p1: string; readonly p2: string };
+  readonly p1: experiments.P1Settings;
+  /** together they make one file */
+  readonly p2: readonly experiments.P2Settings[];
+}
 
-function save(name: string, settings: unknown, result: readonly Row[]): void {
+/** The shipped supervised backbones of one net, a seed each. */
+const supervised = (net: string): string[] =>
+  experiments.zoo().filter((name) => {
+    const card = experiments.modelCard(name);
+    return card.net === net && card.pretraining === "supervised";
+  });
+const sources = ["hebrew", "latin_cap", "hangul"];
+const common = { sources, perClass: 30 };
+
+function studyOf(net: string, rate: number, curves: readonly experiments.Curve[]): Pick<Study, "p1" | "p2"> {
+  const models = supervised(net);
+  const tuned = { models, ...common, rate, curves: [once(scores.magnitude()), inRounds(scores.diagonal())] };
+  return {
+    p1: { models, ...common, draws: [0, 1], curves },
+    p2: [
+      { ...tuned, keeps: [1, 0.2621, 0.1678, 0.1074] },
+      { ...tuned, keeps: [0.044], curves: [once(scores.magnitude())] },
+    ],
+  };
+}
+
+const STUDIES: Readonly<Record<string, Study>> = {
+  resnet: {
+    suffix: "",
+    title: "ResNet",
+    notebooks: { p1: "03-p1-pruning-keeps-transfer", p2: "04-p2-fine-tuning" },
+    ...studyOf("rs64x1", 0.3, [
+      once(scores.magnitude()),
+      once(scores.diagonal()),
+      inRounds(scores.diagonal()),
+      once(scores.blockObs({ chunk: 16 })),
+      inRounds(scores.blockObs({ chunk: 16 })),
+      once(scores.pathExclusion()),
+      once(scores.blockQuadratic()),
+      once(scores.random()),
+    ]),
+  },
+  vit: {
+    suffix: "-vit",
+    title: "Vision Transformer",
+    notebooks: { p1: "07-vision-transformers", p2: "07-vision-transformers" },
+    ...studyOf("vh128x4", 0.1, [
+      once(scores.magnitude()),
+      once(scores.diagonal()),
+      inRounds(scores.diagonal()),
+      once(scores.blockObs({ chunk: 16 })),
+      inRounds(scores.blockObs({ chunk: 16 })),
+      once(scores.blockQuadratic()),
+      inRounds(scores.blockQuadratic()),
+      once(scores.random()),
+    ]),
+  },
+};
+
+function save(name: string, command: string, settings: unknown, result: readonly Row[]): void {
   fs.mkdirSync(folder, { recursive: true });
   tidy.writeCsv(path.join(folder, `${name}.csv`), result);
   const about = {
     settings,
     engine: backend.engineVersion(),
     device: backend.device(),
-    command: "npm run results",
+    command,
     commits: [...new Set(result.map(({ commit }) => commit))],
   };
   checkpoints.writeFileAtomic(path.join(folder, `${name}.json`), `${JSON.stringify(about, null, 2)}\n`);
 }
 
+/** Studies whose rows are there. */
+const finished = (): Study[] =>
+  Object.values(STUDIES).filter(({ suffix }) =>
+    ["p1", "p2"].every((name) => fs.existsSync(path.join(folder, `${name}${suffix}.csv`))),
+  );
+const rowsOf = (name: "p1" | "p2", { suffix }: Study): Row[] => tidy.readCsv(path.join(folder, `${name}${suffix}.csv`));
+
 function claimsDocument(): string {
-  const sections = [
+  const sections = finished().flatMap((study) => [
     {
-      title: "P1: pruning on a source keeps transfer",
-      file: "p1",
-      notebook: "03-p1-pruning-keeps-transfer",
+      title: `P1 on the ${study.title}: pruning on a source keeps transfer`,
+      file: `p1${study.suffix}`,
+      notebook: study.notebooks.p1,
       verdicts: experiments.p1Verdicts,
     },
     {
-      title: "P2: fine-tuning on the source lifts transfer",
-      file: "p2",
-      notebook: "04-p2-fine-tuning",
+      title: `P2 on the ${study.title}: fine-tuning on the source lifts transfer`,
+      file: `p2${study.suffix}`,
+      notebook: study.notebooks.p2,
       verdicts: experiments.p2Verdicts,
     },
-  ];
+  ]);
   const number = (x: number): string => String(Number(x.toPrecision(3)));
   const parts = sections.map(({ title, file, notebook, verdicts }) => {
     const result = tidy.readCsv(path.join(folder, `${file}.csv`));
@@ -147,40 +198,56 @@ function readmeTable(pruned: readonly Row[], tuned: readonly Row[]): string {
 }
 
 async function writeDocuments(): Promise<void> {
-  const [pruned, tuned] = ["p1", "p2"].map((name) => tidy.readCsv(path.join(folder, `${name}.csv`))) as [Row[], Row[]];
   checkpoints.writeFileAtomic(path.join(root, "CLAIMS.md"), claimsDocument());
   const readme = fs.readFileSync(path.join(root, "README.md"), "utf8");
   const [from, to] = ["<!-- results: written by npm run results -->", "<!-- end of results -->"];
   const [start, end] = [readme.indexOf(from), readme.indexOf(to)];
   if (start < 0 || end < start) throw new Error("README.md: the marks of the table of results are missing");
+  const tables = finished().map(
+    (study) =>
+      `**${study.title}** (${study.p1.models.join(", ")})\n\n${readmeTable(rowsOf("p1", study), rowsOf("p2", study))}`,
+  );
   checkpoints.writeFileAtomic(
     path.join(root, "README.md"),
-    `${readme.slice(0, start)}${from}\n${readmeTable(pruned, tuned)}\n${readme.slice(end)}`,
+    `${readme.slice(0, start)}${from}\n${tables.join("\n\n")}\n${readme.slice(end)}`,
   );
-  const figures = {
-    "p1.png": plots.sparsityCurve(
-      pruned.filter((row) => !/^(pathExclusion|blockQuadratic)/.test(row.score)),
-      { title: "Pruning on one task: accuracy on that task, on other tasks, far away" },
-    ),
-    "p2.png": plots.beforeAfter(
-      tuned.filter((row) => row.keep > 0.1),
-      { title: "Fine-tuning the pruned net on the source, read on every task" },
-    ),
-  };
-  for (const [name, figure] of Object.entries(figures)) {
-    const png = await notebook.figureToPng(figure);
-    if (png) checkpoints.writeFileAtomic(path.join(root, "docs", name), png);
+  for (const study of finished()) {
+    const figures = {
+      p1: plots.sparsityCurve(
+        rowsOf("p1", study).filter((row) => !/^(pathExclusion|blockQuadratic)/.test(row.score)),
+        { title: `Pruning a ${study.title} on one task: accuracy on that task, on other tasks, far away` },
+      ),
+      p2: plots.beforeAfter(
+        rowsOf("p2", study).filter((row) => row.keep > 0.1),
+        { title: `Fine-tuning the pruned ${study.title} on the source, read on every task` },
+      ),
+    };
+    for (const [name, figure] of Object.entries(figures)) {
+      const png = await notebook.figureToPng(figure);
+      if (png) checkpoints.writeFileAtomic(path.join(root, "docs", `${name}${study.suffix}.png`), png);
+    }
   }
-  console.log("CLAIMS.md, README.md, docs/p1.png and docs/p2.png written");
+  console.log(`CLAIMS.md, README.md and docs/*.png written: ${finished().map(({ title }) => title)}`);
+}
+
+async function compute(name: string): Promise<void> {
+  const study = STUDIES[name];
+  if (study === undefined)
+    throw new RangeError(`study must be one of ${Object.keys(STUDIES).join(", ")}, got '${name}'`);
+  const command = `npm run results -- ${name}`;
+  save(`p1${study.suffix}`, command, study.p1, await experiments.p1(study.p1, { progress: notebook.progress }));
+  const tuned: Row[] = [];
+  for (const settings of study.p2) tuned.push(...(await experiments.p2(settings, { progress: notebook.progress })));
+  save(`p2${study.suffix}`, command, study.p2, tuned);
 }
 
 async function main(): Promise<void> {
-  if (!process.argv.includes("--claims")) {
-    save("p1", P1, await experiments.p1(P1, { progress: notebook.progress }));
-    const tuned = await experiments.p2(P2, { progress: notebook.progress });
-    const dead = await experiments.p2(DEAD, { progress: notebook.progress });
-    save("p2", { ...P2, dead: DEAD }, [...tuned, ...dead]);
-  }
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { claims: { type: "boolean", default: false } },
+  });
+  if (!values.claims)
+    for (const name of positionals.length > 0 ? positionals : Object.keys(STUDIES)) await compute(name);
   await writeDocuments();
 }
 
