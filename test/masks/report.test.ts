@@ -1,4 +1,4 @@
-import { type Mask, masks } from "secateur";
+import { backend, type Mask, masks } from "secateur";
 import { describe, expect, test } from "vitest";
 import { net } from "./tiny";
 
@@ -25,6 +25,37 @@ describe("overlap", () => {
     expect(() => masks.overlap({ x: Uint8Array.of(1) }, { x: Uint8Array.of(1, 1) })).toThrow(
       /"x" has 1 weights in a, 2 in b/,
     );
+  });
+});
+
+describe("overlapReport", () => {
+  const a: Mask = { x: Uint8Array.of(1, 1, 1, 0), y: Uint8Array.of(1, 0) };
+  const b: Mask = { x: Uint8Array.of(1, 0, 1, 1), y: Uint8Array.of(0, 0) };
+
+  test("worked: layer by layer, and by chance 3 x 3 / 4 weights in common", () => {
+    const report = masks.overlapReport(a, b);
+    expect(report).toMatchObject(masks.overlap(a, b));
+    expect(report.byChance).toBeCloseTo(2.25 / (4 + 3 - 2.25), 14);
+    expect(report.layers).toEqual([
+      { name: "x", both: 2, keptInA: 3, keptInB: 3, total: 4, intersectionOverUnion: 2 / 4, shareOfA: 2 / 3 },
+      { name: "y", both: 0, keptInA: 1, keptInB: 0, total: 2, intersectionOverUnion: 0, shareOfA: 0 },
+    ]);
+  });
+
+  test("shuffles of a mask overlap it as chance says: mean of 400 within 4 standard errors", () => {
+    const mask: Mask = {
+      x: Uint8Array.from({ length: 60 }, (_, i) => Number(i % 3 === 0)),
+      y: Uint8Array.from({ length: 30 }, (_, i) => Number(i < 24)),
+    };
+    const stream = backend.stream(0, "shuffle");
+    const both = Array.from({ length: 400 }, () => masks.overlap(mask, masks.shuffleWithinLayers(mask, stream)).both);
+    const mean = both.reduce((s, v) => s + v, 0) / both.length;
+    const variance = both.reduce((s, v) => s + (v - mean) ** 2, 0) / (both.length - 1);
+    const kept = 20 + 24;
+    const { byChance } = masks.overlapReport(mask, mask);
+    // IoU = both / (2 kept - both)
+    const expected = (2 * kept * byChance) / (1 + byChance);
+    expect(Math.abs(mean - expected)).toBeLessThan(4 * Math.sqrt(variance / both.length));
   });
 });
 

@@ -10,6 +10,19 @@ export interface Overlap {
   readonly shareOfA: number;
 }
 
+export interface LayerOverlap extends Overlap {
+  readonly name: string;
+  readonly keptInA: number;
+  readonly keptInB: number;
+  readonly total: number;
+}
+
+export interface OverlapReport extends Overlap {
+  /** intersection over union to expect when both masks keep these numbers of every layer, at places that know nothing of each other */
+  readonly byChance: number;
+  readonly layers: readonly LayerOverlap[];
+}
+
 export interface LayerReport {
   readonly name: string;
   readonly kept: number;
@@ -39,19 +52,43 @@ export interface MaskReport {
 
 /** How much two masks of the same parameters agree. */
 export function overlap(a: Mask, b: Mask): Overlap {
+  const { both, intersectionOverUnion, shareOfA } = overlapReport(a, b);
+  return { both, intersectionOverUnion, shareOfA };
+}
+
+/**
+ * The same layer by layer, beside what chance alone makes of the layers' densities: `shuffleWithinLayers` of either mask overlaps
+ * the other by about `byChance`.
+ */
+export function overlapReport(a: Mask, b: Mask): OverlapReport {
   sameNames("a", Object.keys(a), "b", Object.keys(b));
-  let both = 0;
-  let inA = 0;
-  let inB = 0;
-  for (const name of Object.keys(a)) {
-    const [x, y] = [a[name]!, b[name]!];
-    if (x.length !== y.length) throw new RangeError(`"${name}" has ${x.length} weights in a, ${y.length} in b`);
-    for (let i = 0; i < x.length; i++) {
-      both += x[i]! & y[i]!;
-      inA += x[i]!;
-      inB += y[i]!;
-    }
+  const layers = Object.keys(a).map((name) => layerOverlap(name, a[name]!, b[name]!));
+  const sum = (f: (layer: LayerOverlap) => number): number => layers.reduce((total, layer) => total + f(layer), 0);
+  const [inA, inB] = [sum((l) => l.keptInA), sum((l) => l.keptInB)];
+  const chance = sum((l) => (l.total === 0 ? 0 : (l.keptInA * l.keptInB) / l.total));
+  return {
+    ...shares(
+      sum((l) => l.both),
+      inA,
+      inB,
+    ),
+    byChance: shares(chance, inA, inB).intersectionOverUnion,
+    layers,
+  };
+}
+
+function layerOverlap(name: string, a: Uint8Array, b: Uint8Array): LayerOverlap {
+  if (a.length !== b.length) throw new RangeError(`"${name}" has ${a.length} weights in a, ${b.length} in b`);
+  let [both, keptInA, keptInB] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    both += a[i]! & b[i]!;
+    keptInA += a[i]!;
+    keptInB += b[i]!;
   }
+  return { name, keptInA, keptInB, total: a.length, ...shares(both, keptInA, keptInB) };
+}
+
+function shares(both: number, inA: number, inB: number): Overlap {
   const either = inA + inB - both;
   return { both, intersectionOverUnion: either === 0 ? 1 : both / either, shareOfA: inA === 0 ? 1 : both / inA };
 }
