@@ -1,6 +1,6 @@
 /**
  * Pre-trains a backbone of the zoo and writes data/zoo/NAME-seedS.safetensors (float16) with its model card NAME-seedS.json.
- *   npm run pretrain -- glyphs-resnet-supervised [--seed 0] [--epochs 14] [--width 64]
+ *   npm run pretrain -- glyphs-resnet-supervised [--seed 0] [--epochs 14] [--net rs64x1]
  * Safe to kill: it goes on from its last epoch (state in build/pretrain).
  */
 import * as fs from "node:fs";
@@ -15,9 +15,15 @@ const { values, positionals } = parseArgs({
   options: {
     seed: { type: "string", default: "0" },
     epochs: { type: "string" },
-    width: { type: "string", default: "64" },
+    net: { type: "string" },
   },
 });
+
+/** The zoo: net and recipe by name. */
+const recipes: Readonly<Record<string, { net: string; recipe: train.PretrainRecipe }>> = {
+  "glyphs-resnet-supervised": { net: "rs64x1", recipe: train.SUPERVISED_RESNET },
+  "glyphs-vit-supervised": { net: "vh128x4", recipe: train.SUPERVISED_VIT },
+};
 
 /** Mean accuracy (percent) of ridge heads, by kind of task: fitted on training fonts, read on `role` fonts. */
 function headAccuracy(model: Model, role: "validation" | "test"): Record<string, number> {
@@ -35,13 +41,12 @@ function headAccuracy(model: Model, role: "validation" | "test"): Record<string,
 
 async function main(): Promise<void> {
   const commit = experiments.commit(); // of the code that trains, not of the day it ends
-  const [name] = positionals;
-  if (name !== "glyphs-resnet-supervised")
-    throw new Error(`name must be glyphs-resnet-supervised, got '${name ?? ""}'`);
+  const [name = ""] = positionals;
+  const entry = Object.hasOwn(recipes, name) ? recipes[name] : undefined;
+  if (!entry) throw new Error(`name must be one of ${Object.keys(recipes).join(", ")}, got '${name}'`);
   const seed = Number(values.seed);
-  const width = Number(values.width);
-  const settings = { ...train.SUPERVISED_RESNET, ...(values.epochs ? { epochs: Number(values.epochs) } : {}), seed };
-  const net = nets.resnetSmall(width);
+  const settings = { ...entry.recipe, ...(values.epochs ? { epochs: Number(values.epochs) } : {}), seed };
+  const net = nets.netByName(values.net ?? entry.net);
   const set = datasets.pretrainingSet();
   const label = `${net.name}-supervised-seed${seed}`;
   const stateFile = path.join(root, "build", "pretrain", `${label}.safetensors`);
@@ -91,7 +96,7 @@ async function main(): Promise<void> {
       device: backend.device(),
     },
     commit,
-    command: `npm run pretrain -- ${name} --seed ${seed}${width === 64 ? "" : ` --width ${width}`}`,
+    command: `npm run pretrain -- ${name} --seed ${seed}${net.name === entry.net ? "" : ` --net ${net.name}`}`,
   };
   checkpoints.writeFileAtomic(path.join(root, "data", "zoo", `${label}.json`), `${JSON.stringify(card, null, 2)}\n`);
   fs.rmSync(stateFile);

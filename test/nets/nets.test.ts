@@ -169,6 +169,20 @@ describe("initialise", () => {
     expect(Array.from(tiny["fc1.bias"]!.dataSync())).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
+  test("in a net with embeddings linear weights and embeddings are N(0, .02^2) between -2 and 2 sd, convolutions as ever", () => {
+    const vit = nets.initialise(nets.vitHybrid(64, 1), 0);
+    const sdOf = (values: ArrayLike<number>) =>
+      Math.sqrt(Array.from(values).reduce((sum, v) => sum + v * v, 0) / values.length);
+    const linear = vit["blocks.0.mlp.fc1.weight"]!.dataSync();
+    expect(sdOf(linear) / 0.02).toBeCloseTo(0.8796, 2); // sd of a normal cut off at 2
+    for (const key of ["blocks.0.mlp.fc1.weight", "cls_token", "pos_embed"])
+      expect(Math.max(...vit[key]!.dataSync().map(Math.abs)), key).toBeLessThanOrEqual(0.04 + 1e-9);
+    expect(sdOf(vit.pos_embed!.dataSync())).toBeGreaterThan(0.015);
+    expect(sdOf(vit["stem.conv3.weight"]!.dataSync())).toBeCloseTo(Math.sqrt(2 / (9 * 64)), 2);
+    expect([...vit["blocks.0.attn.qkv.bias"]!.dataSync()].every((v) => v === 0)).toBe(true);
+    backend.tf.dispose(vit as never);
+  });
+
   test("the same seed gives the same numbers, another seed others, and every layer has its own", () => {
     const [again, other] = [nets.initialise(net, 3), nets.initialise(net, 4)];
     expect(again["conv1.weight"]!.dataSync()).toEqual(host("conv1.weight"));

@@ -125,7 +125,29 @@ export function plainFinetune(
   return { params: Object.fromEntries(keys.map((key) => [key, host[key]!])), losses };
 }
 
-/** Softmax cross-entropy of a linear classifier on views; Nesterov, cosine with warm-up, decay on matrices and convolutions alone. */
+/** AdamW as in the paper (Loshchilov and Hutter 2019, algorithm 2), k from 1. */
+function adamwStep(
+  w: Float64Array,
+  m: Float64Array,
+  v: Float64Array,
+  g: Float64Array,
+  rate: number,
+  weightDecay: number,
+  k: number,
+): void {
+  const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
+  for (let j = 0; j < w.length; j++) {
+    m[j] = beta1 * m[j]! + (1 - beta1) * g[j]!;
+    v[j] = beta2 * v[j]! + (1 - beta2) * g[j]! ** 2;
+    const [mean, square] = [m[j]! / (1 - beta1 ** k), v[j]! / (1 - beta2 ** k)];
+    w[j] = w[j]! - rate * (mean / (Math.sqrt(square) + epsilon)) - rate * weightDecay * w[j]!;
+  }
+}
+
+/**
+ * Softmax cross-entropy of a linear classifier on views; Nesterov or AdamW, cosine with warm-up, decay on matrices and
+ * convolutions alone.
+ */
 export function plainPretraining(
   start: Tree,
   set: ImageSet,
@@ -136,7 +158,8 @@ export function plainPretraining(
   const shapes = shapesOf(start);
   const host = hostOf(start);
   const keys = Object.keys(host).filter((key) => !isStatistic(key));
-  const velocity: Host = Object.fromEntries(keys.map((key) => [key, new Float64Array(host[key]!.length)]));
+  const zeros = (): Host => Object.fromEntries(keys.map((key) => [key, new Float64Array(host[key]!.length)]));
+  const [velocity, square] = [zeros(), zeros()];
   const { levels, mean, std } = set.normalise;
   const steps = Math.floor(n / batchSize);
   const losses: number[] = [];
@@ -169,13 +192,14 @@ export function plainPretraining(
       const share = (epoch * steps + k) / (epochs * steps);
       const warm = share < settings.warmup ? share / settings.warmup : 1;
       const rate = settings.rate * warm * Math.cos((Math.PI * share) / 2) ** 2;
+      const norm = Math.hypot(...keys.map((key) => Math.hypot(...gradient[key]!)));
+      const factor = settings.clip === undefined ? 1 : Math.min(1, settings.clip / (norm + 1e-6));
       for (const key of keys) {
         const weightDecay = shapes[key]!.length > 1 ? settings.weightDecay : 0;
-        step(host[key]!, velocity[key]!, gradient[key]!, rate, {
-          momentum: settings.momentum,
-          weightDecay,
-          nesterov: true,
-        });
+        const cut = gradient[key]!.map((g) => factor * g);
+        if (settings.optimiser === "adamw")
+          adamwStep(host[key]!, velocity[key]!, square[key]!, cut, rate, weightDecay, epoch * steps + k + 1);
+        else step(host[key]!, velocity[key]!, cut, rate, { momentum: settings.momentum, weightDecay, nesterov: true });
       }
       for (const [key, values] of Object.entries(seen))
         host[key] = host[key]!.map((old, c) => 0.9 * old + 0.1 * values[c]!);

@@ -61,7 +61,7 @@ export const trainingModel = (seed = 1): Model => tinyModel(trainingNet(), { cla
 
 export const FINETUNE = { epochs: 4, batchSize: 8, rate: 0.2, seed: 5 } as const;
 
-export const PRETRAIN: train.PretrainSettings = {
+export const PRETRAIN: train.PretrainSettings & train.SgdSettings = {
   seed: 5,
   epochs: 4,
   batchSize: 8,
@@ -72,7 +72,20 @@ export const PRETRAIN: train.PretrainSettings = {
   views: train.LIGHT_VIEWS,
 };
 
-/** Steps of both runs: 24 images in batches of 8. */
+/** The optimiser of the ViT's recipe. */
+export const PRETRAIN_ADAMW: train.PretrainSettings = {
+  seed: 5,
+  epochs: 4,
+  batchSize: 8,
+  rate: 0.02,
+  warmup: 0.1,
+  optimiser: "adamw",
+  weightDecay: 0.05,
+  clip: 0.5,
+  views: train.LIGHT_VIEWS,
+};
+
+/** Steps of all runs: 24 images in batches of 8. */
 export const STEPS_AN_EPOCH = 3;
 
 export interface Run {
@@ -82,7 +95,7 @@ export interface Run {
 
 export type Job = (options: { stateFile?: string; progress?: Progress }) => Promise<Run>;
 
-export const jobs: Readonly<Record<"finetune" | "pretrain", Job>> = {
+export const jobs: Readonly<Record<"finetune" | "pretrain" | "pretrainAdamW", Job>> = {
   async finetune(options) {
     const model = trainingModel();
     try {
@@ -92,4 +105,5 @@ export const jobs: Readonly<Record<"finetune" | "pretrain", Job>> = {
     }
   },
   pretrain: (options) => train.pretrainSupervised(trainingNet(), barsAndDots(), PRETRAIN, options),
+  pretrainAdamW: (options) => train.pretrainSupervised(trainingNet(), barsAndDots(), PRETRAIN_ADAMW, options),
 };

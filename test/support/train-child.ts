@@ -1,7 +1,7 @@
 /** A process to be killed: runs a job as far as a step, says so, and stays there. */
 import { jobs } from "./tiny-training";
 
-const [job, stateFile, stopAt] = process.argv.slice(2) as ["finetune" | "pretrain", string, string];
+const [job, stateFile, stopAt] = process.argv.slice(2) as [keyof typeof jobs, string, string];
 
 void jobs[job]({
   stateFile,

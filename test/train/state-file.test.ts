@@ -49,8 +49,9 @@ async function interrupted(job: keyof typeof jobs, stateFile: string): Promise<v
   await expect(jobs[job]({ stateFile, progress: { step } })).rejects.toThrow("stop");
 }
 
-describe.each(["finetune", "pretrain"] as const)("%s", (job) => {
-  test("goes on after kill -9 to the bytes of a run that was not interrupted", async () => {
+test.each(Object.keys(jobs) as (keyof typeof jobs)[])(
+  "%s goes on after kill -9 to the bytes of a run that was not interrupted",
+  async (job) => {
     const whole = await jobs[job]({});
     const stateFile = join(folder, "deeper", `${job}-killed.safetensors`);
     await killedAt(2 * STEPS_AN_EPOCH + 2, job, stateFile);
@@ -65,8 +66,10 @@ describe.each(["finetune", "pretrain"] as const)("%s", (job) => {
     expect(allBytes(resumed)).toEqual(allBytes(whole));
     expect(losses(resumed)).toEqual(losses(whole));
     tf.dispose([whole.params, resumed.params] as never);
-  });
+  },
+);
 
+describe.each(["finetune", "pretrain"] as const)("%s", (job) => {
   describe("a file that is not as it was written", () => {
     const good = join(folder, `${job}-good.safetensors`);
     const bad = join(folder, `${job}-bad.safetensors`);

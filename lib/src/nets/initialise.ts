@@ -1,26 +1,37 @@
-import { stream, tf } from "../backend";
+import { type Stream, stream, tf } from "../backend";
 import type { Net, ParamSpec, Tensor, Tree } from "../types";
 
 /**
- * Parameters before any training. Convolutions: N(0, 2 / (kh kw out)) (Kaiming, fan-out); linear: U(+-1/sqrt(in));
- * norms: scale 1, shift 0, mean 0, variance 1; biases 0. The same numbers on every machine for one seed.
+ * Parameters before any training. Convolutions: N(0, 2 / (kh kw out)) (Kaiming, fan-out); linear: U(+-1/sqrt(in)), in nets with
+ * embeddings (ViTs) N(0, .02^2) cut off at 2 sd, as embeddings are; norms: scale 1, shift 0, mean 0, variance 1; biases 0.
+ * The same numbers on every machine for one seed.
  */
 export function initialise(net: Net, seed: number): Tree {
-  return Object.fromEntries(Object.entries(net.params).map(([key, spec]) => [key, initialParam(key, spec, seed)]));
+  const transformer = Object.values(net.params).some(({ role }) => role === "embedding");
+  return Object.fromEntries(
+    Object.entries(net.params).map(([key, spec]) => [key, initialParam(key, spec, seed, transformer)]),
+  );
 }
 
-function initialParam(key: string, { role, shape }: ParamSpec, seed: number): Tensor {
+function initialParam(key: string, { role, shape }: ParamSpec, seed: number, transformer: boolean): Tensor {
   const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
   const numbers = stream(seed, "initialise", key);
   if (role === "convWeight") {
     const [kh, kw, , out] = shape as readonly [number, number, number, number];
     const sd = Math.sqrt(2 / (kh * kw * out));
     for (let i = 0; i < values.length; i++) values[i] = sd * numbers.normal();
+  } else if (role === "embedding" || (role === "linearWeight" && transformer)) {
+    for (let i = 0; i < values.length; i++) values[i] = 0.02 * truncatedNormal(numbers);
   } else if (role === "linearWeight") {
     const bound = 1 / Math.sqrt(shape[0]!);
     for (let i = 0; i < values.length; i++) values[i] = numbers.uniform(-bound, bound);
-  } else if (role === "embedding") {
-    for (let i = 0; i < values.length; i++) values[i] = 0.02 * numbers.normal();
   } else values.fill(role === "normScale" || role === "normVariance" ? 1 : 0);
   return tf.tensor(values, shape as number[]);
+}
+
+/** N(0, 1) between -2 and 2; what falls outside is drawn again. */
+function truncatedNormal(numbers: Stream): number {
+  let value = numbers.normal();
+  while (Math.abs(value) > 2) value = numbers.normal();
+  return value;
 }

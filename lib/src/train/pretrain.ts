@@ -2,28 +2,16 @@
 import { stream, tf } from "../backend";
 import { forward, oneHot, vjp } from "../curvature";
 import { initialise } from "../nets";
-import { disposeTree, pickTree } from "../tree";
-import type { ImageSet, Model, Net, Progress, Tensor, Tensor2D, Tree } from "../types";
-import { cosineSchedule } from "./schedule";
-import { checkSgd, learnable, sgdStep, zeros } from "./sgd";
-import { loadState, netIdentity, saveState } from "./state-file";
+import type { ImageSet, Net, Tensor, Tensor2D, Tree } from "../types";
+import { checkRecipe, type EpochRecord, type PretrainOptions, type TrainingRecipe, trainLoop } from "./loop";
+import type { AdamWSettings, SgdSettings } from "./optimiser";
 import { affineView, checkViews, LIGHT_VIEWS, type ViewOptions } from "./views";
 
-export interface PretrainSettings {
-  readonly seed: number;
-  readonly epochs: number;
-  readonly batchSize: number;
-  /** peak of the cosine schedule */
-  readonly rate: number;
-  /** share of training with linearly rising rate */
-  readonly warmup: number;
-  readonly momentum: number;
-  readonly weightDecay: number;
-  readonly views: ViewOptions;
-}
+export type PretrainRecipe = TrainingRecipe & { readonly views: ViewOptions };
+export type PretrainSettings = PretrainRecipe & { readonly seed: number };
 
 /** The recipe of the shipped supervised ResNets: SGD with Nesterov momentum, cross-entropy, light views. */
-export const SUPERVISED_RESNET: Omit<PretrainSettings, "seed"> = {
+export const SUPERVISED_RESNET: PretrainRecipe & SgdSettings = {
   epochs: 14,
   batchSize: 128,
   rate: 0.2,
@@ -33,23 +21,21 @@ export const SUPERVISED_RESNET: Omit<PretrainSettings, "seed"> = {
   views: LIGHT_VIEWS,
 };
 
-export interface PretrainEpoch {
-  readonly epoch: number;
-  /** cross-entropy, mean over the epoch's images, nats */
-  readonly loss: number;
+/** The recipe of the shipped supervised ViT: AdamW, gradients cut to length 3, cross-entropy, light views. */
+export const SUPERVISED_VIT: PretrainRecipe & AdamWSettings = {
+  epochs: 20,
+  batchSize: 128,
+  rate: 1e-3,
+  warmup: 0.05,
+  optimiser: "adamw",
+  weightDecay: 0.05,
+  clip: 3,
+  views: LIGHT_VIEWS,
+};
+
+export interface PretrainEpoch extends EpochRecord {
   /** share of the epoch's images classified right, percent */
   readonly trainAccuracy: number;
-  readonly seconds: number;
-  /** whatever `evaluate` returned */
-  readonly evaluation: Readonly<Record<string, number>>;
-}
-
-export interface PretrainOptions {
-  /** file that an interrupted run goes on from, to the same result; written after every epoch, for the caller to remove */
-  readonly stateFile?: string;
-  readonly progress?: Progress;
-  /** called after every epoch with the backbone as it is (norms frozen); it must not dispose anything */
-  readonly evaluate?: (model: Model, epoch: number) => Readonly<Record<string, number>>;
 }
 
 export interface PretrainResult {
@@ -73,93 +59,44 @@ export async function pretrainSupervised(
   settings: PretrainSettings,
   options: PretrainOptions = {},
 ): Promise<PretrainResult> {
-  const { seed, epochs, batchSize, momentum, weightDecay } = settings;
+  const { seed, batchSize } = settings;
   const [n, side] = set.shape;
   if (set.shape.slice(1).join() !== [side, side, 1].join() || net.input.join() !== [side, side, 1].join())
     throw new RangeError(
       `${set.name}: views are made of square grey images of the net's size [${net.input}], got [${set.shape}]`,
     );
-  if (!(Number.isInteger(epochs) && epochs >= 1))
-    throw new RangeError(`epochs must be a positive integer, got ${epochs}`);
-  if (!(Number.isInteger(batchSize) && batchSize >= 2 && batchSize <= n))
-    throw new RangeError(`batchSize must be 2 to ${n}, got ${batchSize}`);
-  if (!Number.isSafeInteger(seed)) throw new RangeError(`seed must be an integer, got ${seed}`);
-  checkSgd(settings);
+  checkRecipe(settings, seed, n);
   checkViews(settings.views);
-  const schedule = cosineSchedule(settings.rate, settings.warmup);
-  const identity = { what: "pretrain-supervised", net: netIdentity(net), set: set.hash, ...settings };
-  const keys = [...learnable(net), ...CLASSIFIER];
-  const shapes: Record<string, readonly number[]> = {
-    ...Object.fromEntries(Object.entries(net.params).map(([key, { shape }]) => [key, shape])),
-    [CLASSIFIER[0]]: [net.features, set.classes],
-    [CLASSIFIER[1]]: [set.classes],
-  };
-  const moving = Object.fromEntries(keys.map((key) => [key, shapes[key]!]));
-  const resumed = options.stateFile
-    ? loadState(options.stateFile, identity, { params: shapes, velocity: moving })
-    : undefined;
-  let params = resumed?.trees.params ?? {
-    ...initialise(net, seed),
-    ...initialClassifier(net.features, set.classes, seed),
-  };
-  let velocity = resumed?.trees.velocity ?? zeros(params, keys);
-  const history = [...((resumed?.history ?? []) as PretrainEpoch[])];
   const images = normalised(set);
-  const steps = Math.floor(n / batchSize);
-
-  try {
-    for (let epoch = resumed?.epoch ?? 0; epoch < epochs; epoch++) {
-      const start = Date.now();
-      const order = stream(seed, "shuffle", epoch).permutation(n);
-      let loss = 0;
-      let right = 0;
-      for (let step = 0; step < steps; step++) {
-        const done = epoch * steps + step;
-        const index = order.subarray(step * batchSize, (step + 1) * batchSize);
-        const result = classifierGradient(
-          net,
-          params,
-          viewsOf(images, set, index, seed, epoch, settings.views),
-          index.map((i) => set.labels[i]!),
-          set.classes,
-        );
-        loss += result.loss;
-        right += result.right;
-        if (!Number.isFinite(result.loss)) {
-          tf.dispose([result.gradient, result.running] as never);
-          throw new Error(
-            `pretrain: the loss is ${result.loss} in epoch ${epoch + 1}, step ${step + 1}: lower the rate`,
+  const stepsPerEpoch = Math.floor(n / batchSize);
+  return trainLoop(
+    {
+      net,
+      identity: { what: "pretrain-supervised", set: set.hash, ...settings },
+      start: () => ({
+        params: { ...initialise(net, seed), ...initialClassifier(net.features, set.classes, seed) },
+      }),
+      backbone: "params",
+      stepsPerEpoch,
+      epoch(epoch) {
+        const order = stream(seed, "shuffle", epoch).permutation(n);
+        return ({ params }, { step }) => {
+          const index = order.subarray(step * batchSize, (step + 1) * batchSize);
+          const { loss, right, gradient, running } = classifierGradient(
+            net,
+            params!,
+            viewsOf(images, set, index, seed, epoch, settings.views),
+            index.map((i) => set.labels[i]!),
+            set.classes,
           );
-        }
-        const next = sgdStep({ params, velocity }, result.gradient, schedule(done / (epochs * steps)), {
-          momentum,
-          weightDecay,
-          nesterov: true,
-        });
-        tf.dispose([params, velocity, result.gradient] as never);
-        params = { ...next.params, ...result.running };
-        velocity = next.velocity;
-        await options.progress?.step(done + 1, `epoch ${epoch + 1}/${epochs}, loss ${(loss / (step + 1)).toFixed(3)}`);
-      }
-      const evaluation =
-        options.evaluate?.({ net, params: pickTree(params, Object.keys(net.params)) }, epoch + 1) ?? {};
-      history.push({
-        epoch: epoch + 1,
-        loss: loss / steps,
-        trainAccuracy: (100 * right) / (steps * batchSize),
-        seconds: (Date.now() - start) / 1000,
-        evaluation,
-      });
-      if (options.stateFile)
-        saveState(options.stateFile, identity, { epoch: epoch + 1, trees: { params, velocity }, history });
-    }
-  } catch (error) {
-    tf.dispose([params, velocity] as never);
-    throw error;
-  }
-  disposeTree(velocity);
-  for (const key of CLASSIFIER) params[key]!.dispose();
-  return { params: pickTree(params, Object.keys(net.params)), history };
+          return { loss, gradient, replaced: { params: running }, counts: { right } };
+        };
+      },
+      summary: ({ right }) => ({ trainAccuracy: (100 * right!) / (stepsPerEpoch * batchSize) }),
+    },
+    settings,
+    options,
+  );
 }
 
 interface Step {

@@ -1,12 +1,12 @@
 import { tf } from "../backend";
 import type { Net, Tensor, Tree } from "../types";
+import { type DecayOptions, decays } from "./decay";
 
-export interface SgdOptions {
+export interface SgdOptions extends DecayOptions {
   readonly momentum: number;
   /** added to the gradient of weights of rank > 1 as weightDecay * w; norms and biases have none unless `decayAll` */
   readonly weightDecay: number;
   readonly nesterov?: boolean;
-  readonly decayAll?: boolean;
 }
 
 /** @throws RangeError naming the option that is out of range */
@@ -27,14 +27,14 @@ export interface SgdState {
  * @returns new tensors for every gradient's entry; the old state is not disposed
  */
 export function sgdStep({ params, velocity }: SgdState, gradient: Tree, rate: number, options: SgdOptions): SgdState {
-  const { momentum, weightDecay, nesterov = false, decayAll = false } = options;
+  const { momentum, weightDecay, nesterov = false } = options;
   const nextParams: Record<string, Tensor> = {};
   const nextVelocity: Record<string, Tensor> = {};
   for (const [key, grad] of Object.entries(gradient)) {
     const weight = params[key]!;
     const [moved, v] = tf.tidy((): [Tensor, Tensor] => {
       const decayed =
-        weightDecay > 0 && (decayAll || weight.rank > 1) ? tf.add(grad, tf.mul(weight, weightDecay)) : grad;
+        weightDecay > 0 && decays(key, weight, options) ? tf.add(grad, tf.mul(weight, weightDecay)) : grad;
       const v = tf.add(tf.mul(velocity[key]!, momentum), decayed);
       const direction = nesterov ? tf.add(decayed, tf.mul(v, momentum)) : v;
       return [tf.sub(weight, tf.mul(direction, rate)), v];
