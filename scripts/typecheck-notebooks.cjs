@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Type-checks the code cells of notebooks as strict modules, without running them. tslab itself is not strict and lets a cell
-// declare a name again; here both are errors, and so is a promise that nobody awaits.
+// declare a name again; here both are errors, and so are a promise that nobody awaits and, because tslab compiles it wrongly, the
+// shorthand { name } for a name of an earlier cell.
 //   node scripts/typecheck-notebooks.cjs [NOTEBOOK...]     default: all; writes FOLDER_OF_NOTEBOOK/.check/NAME.ts
 const { mkdirSync, rmSync, writeFileSync } = require("node:fs");
 const { basename, dirname, join, resolve } = require("node:path");
@@ -58,7 +59,17 @@ function check(modules) {
     const types = ts
       .getPreEmitDiagnostics(program, source)
       .map((problem) => at(problem.start ?? 0, ts.flattenDiagnosticMessageText(problem.messageText, " ")));
-    return [...types, ...floating(source, checker).map((node) => at(node.getStart(), "this promise is not awaited"))];
+    const cellOf = (node) => places[source.getLineAndCharacterOfPosition(node.getStart()).line]?.number;
+    return [
+      ...types,
+      ...floating(source, checker).map((node) => at(node.getStart(), "this promise is not awaited")),
+      ...shorthands(source, checker, cellOf).map(({ name }) =>
+        at(
+          name.getStart(),
+          `write { ${name.text}: ${name.text} }: tslab loses the shorthand of a name from an earlier cell`,
+        ),
+      ),
+    ];
   });
 }
 
@@ -68,6 +79,21 @@ function floating(node, checker) {
   const visit = (child) => {
     if (ts.isExpressionStatement(child) && checker.getTypeAtLocation(child.expression).getProperty("then"))
       found.push(child);
+    ts.forEachChild(child, visit);
+  };
+  visit(node);
+  return found;
+}
+
+/** Shorthand properties whose value is declared in another cell. */
+function shorthands(node, checker, cellOf) {
+  const found = [];
+  const visit = (child) => {
+    if (ts.isShorthandPropertyAssignment(child)) {
+      const declaration = checker.getShorthandAssignmentValueSymbol(child)?.declarations?.[0];
+      const here = declaration?.getSourceFile() === child.getSourceFile();
+      if (here && cellOf(declaration) !== cellOf(child)) found.push(child);
+    }
     ts.forEachChild(child, visit);
   };
   visit(node);

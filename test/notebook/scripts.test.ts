@@ -180,13 +180,16 @@ describe("typecheck-notebooks", () => {
       "const names = 1;",
       "\nrows.stats('text');",
       "notebook.plot({ data: [], layout: {} });",
+      "const keep = 1;\nconst here = { keep };",
+      "const there = (keep: number) => ({ keep });\nconst lost = { here };",
     );
     const { status, text } = run("typecheck-notebooks.cjs", file);
     expect(text).toMatch(/loose\.ipynb cell 2 line 1:7 - Type 'string \| undefined' is not assignable/);
     expect(text).toMatch(/cell 3 line 1:7 - Cannot redeclare block-scoped variable 'names'/);
     expect(text).toMatch(/cell 4 line 2:12 - Argument of type 'string'/);
     expect(text).toMatch(/cell 5 line 1:1 - this promise is not awaited/);
-    expect(text).toMatch(/5 type error\(s\)\n$/);
+    expect(text).toMatch(/cell 7 line 2:16 - write { here: here }: tslab loses the shorthand/);
+    expect(text).toMatch(/6 type error\(s\)\n$/);
     expect(status).toBe(1);
   });
 });
