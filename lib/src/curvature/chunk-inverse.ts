@@ -3,10 +3,11 @@ import { operations, tf } from "../backend";
 import { lastAxis, type Point, ruleOf } from "../layers";
 import type { Batch, Model, NetNode, Tensor, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { type ChunkOptions, forEachChunk, gnDiag, MEMORY_BYTES, positionPairs, unitProbes } from "./gauss-newton";
+import { forEachChunk, gnDiag, type LossOptions, MEMORY_BYTES, positionPairs } from "./gauss-newton";
+import { rootColumns, squaredErrorMeanOverNC } from "./losses";
 import { backward } from "./pass";
 
-export interface ChunkInverseOptions extends ChunkOptions {
+export interface ChunkInverseOptions extends LossOptions {
   /** weights a block: consecutive inputs (kh, kw, in) of ONE output filter; the last block of a filter may be shorter */
   readonly chunk?: number;
   /** lambda = damping times the mean of the Gauss-Newton diagonal over the prunable weights */
@@ -16,18 +17,19 @@ export interface ChunkInverseOptions extends ChunkOptions {
 }
 
 /**
- * [(G_BB + lambda I)^-1]_jj for every prunable weight j in its block B, G = 2 / (N C) sum_n sum_c J_nc^T J_nc (exact, all outputs).
+ * [(G_BB + lambda I)^-1]_jj for every prunable weight j in its block B, G the exact Gauss-Newton matrix of the loss
+ * (squared error: 2 / (N C) sum_n sum_c J_nc^T J_nc).
  * Cost: 2 p N C chunk FLOP for p weights beside the sweep; memory: p chunk floats, a group of layers at a time.
  * @returns tree shaped like the prunable weights, weight^2 per loss; the caller disposes it
  */
 export function gnChunkInverseDiagonal(model: Model, data: Batch, options: ChunkInverseOptions = {}): Tree {
-  const { chunk = 32, damping = 0.01, alive, memoryBytes } = options;
+  const { chunk = 32, damping = 0.01, alive } = options;
   if (!(Number.isInteger(chunk) && chunk >= 1)) throw new RangeError(`chunk must be a positive integer, got ${chunk}`);
   if (!(damping > 0)) throw new RangeError(`damping must be positive, got ${damping}`);
-  const lambda = damping * meanDiagonal(model, data, memoryBytes);
+  const lambda = damping * meanDiagonal(model, data, options);
   const inverse: Record<string, Tensor> = {};
   for (const keys of layerGroups(model, chunk)) {
-    const blocks = gnChunks(model, data, keys, chunk, memoryBytes);
+    const blocks = gnChunks(model, data, keys, chunk, options);
     for (const key of keys) {
       const weight = model.params[key]!;
       inverse[key] = tf.tidy(() => {
@@ -41,19 +43,25 @@ export function gnChunkInverseDiagonal(model: Model, data: Batch, options: Chunk
 }
 
 /** The blocks [filters * chunks, chunk, chunk] of these weights, summed over images and outputs. */
-function gnChunks(model: Model, data: Batch, keys: readonly string[], chunk: number, memoryBytes?: number): Tree {
+function gnChunks(
+  model: Model,
+  data: Batch,
+  keys: readonly string[],
+  chunk: number,
+  { loss = squaredErrorMeanOverNC(), memoryBytes }: LossOptions,
+): Tree {
   const n = data.x.shape[0];
   const classes = model.head!.weight.shape[1];
   const sum = new TreeSum();
   try {
-    forEachChunk(model, data.x, classes, memoryBytes, (trace, _, images, groups) => {
+    forEachChunk(model, data.x, classes, memoryBytes, (trace, _from, _images, groups) => {
       for (const [first, m] of groups)
-        backward(trace, unitProbes(classes, images, first, m), (node, point, dy) => {
+        backward(trace, rootColumns(loss, trace.outputs, first, m), (node, point, dy) => {
           const key = node.params.weight;
           if (key !== undefined && keys.includes(key)) addChunks(sum, key, node, point, dy, chunk, memoryBytes);
         });
     });
-    return sum.finish(2 / (n * classes), keys);
+    return sum.finish(loss.rootWeight / loss.divisor(n, classes), keys);
   } finally {
     sum.dispose();
   }
@@ -169,8 +177,8 @@ function damped(blocks: Tensor3D, lambda: number, kept?: Tensor3D): Tensor {
   return operations.inverseDiagonal(tf.add(live, tf.mul(tf.eye(n), lambda)) as Tensor3D);
 }
 
-function meanDiagonal(model: Model, data: Batch, memoryBytes?: number): number {
-  const diagonal = gnDiag(model, data, { memoryBytes });
+function meanDiagonal(model: Model, data: Batch, { loss, memoryBytes }: LossOptions): number {
+  const diagonal = gnDiag(model, data, { loss, memoryBytes });
   let sum = 0;
   let count = 0;
   for (const tensor of Object.values(diagonal)) {

@@ -1,6 +1,7 @@
 /**
- * Gauss-Newton matrix of the mean squared error over N images AND C outputs,
+ * Gauss-Newton matrix of a loss; by default of the mean squared error over N images AND C outputs, for which
  *   G = 2 / (N C) * sum_n sum_c J_nc^T J_nc,   J_nc = d f_nc / d theta.
+ * Other losses: the C outputs give way to the C columns r of a root of the loss's Hessian in the outputs, G = weight * sum_n sum_r (r^T J_n)^T r^T J_n.
  * For ReLU nets with frozen norms its diagonal and its one-layer blocks are those of the Hessian (the net is piecewise
  * linear in one layer's weights); for GELU and attention they are not.
  */
@@ -9,6 +10,7 @@ import { lastAxis, type Point, ruleOf } from "../layers";
 import { outputShapes } from "../nets";
 import type { Batch, Model, NetNode, Tensor, Tensor2D, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
+import { type Loss, squaredErrorMeanOverNC, unitProbes } from "./losses";
 import { backward, forward, jvp, type Trace, vjp } from "./pass";
 
 export interface ChunkOptions {
@@ -19,7 +21,12 @@ export interface ChunkOptions {
 /** default of `memoryBytes` */
 export const MEMORY_BYTES: number = 256 * 2 ** 20;
 
-export interface GnDiagOptions extends ChunkOptions {
+export interface LossOptions extends ChunkOptions {
+  /** default: `squaredErrorMeanOverNC()` */
+  readonly loss?: Loss;
+}
+
+export interface GnDiagOptions extends LossOptions {
   /** exact: all C outputs; rademacher: `draws` random sign combinations of the outputs per image (unbiased) */
   readonly method?: "exact" | "rademacher";
   readonly draws?: number;
@@ -46,7 +53,7 @@ export function gnDiag(model: Model, data: Batch, options: GnDiagOptions = {}): 
  * second-order loss change of removing the block.
  * @returns tree shaped like the prunable weights; the caller disposes it
  */
-export function gnBlockProduct(model: Model, data: Batch, options: ChunkOptions = {}): Tree {
+export function gnBlockProduct(model: Model, data: Batch, options: LossOptions = {}): Tree {
   return gaussNewton(model, data, { ...options, blocks: true }).blockProduct!;
 }
 
@@ -67,6 +74,7 @@ interface Wanted extends GnDiagOptions {
 
 function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: Tree; blockProduct?: Tree } {
   const { n, classes } = checked(model, data);
+  const { loss = squaredErrorMeanOverNC() } = options;
   const { probes, directions, weight } = probesOf(options, n, classes);
   const diagonal = new TreeSum();
   const products = new TreeSum();
@@ -74,7 +82,7 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
     forEachChunk(model, data.x, directions, options.memoryBytes, (trace, from, chunkN, group) => {
       const collected: Record<string, Tensor> = {};
       for (const [first, m] of group) {
-        backward(trace, probes(from, chunkN, first, m), (node, point, dy) => {
+        backward(trace, loss.root(trace.outputs, probes(from, chunkN, first, m)), (node, point, dy) => {
           const key = node.params.weight;
           if (key === undefined || !ruleOf(node).weighted || !model.net.prunable.includes(key)) return;
           if (options.diagonal)
@@ -94,7 +102,7 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
           products.add(node.params.weight!, ruleOf(node).paramGrad!(trace.points[node.id]!, cotangent).weight!);
       }
     });
-    const factor = (2 / (n * classes)) * weight;
+    const factor = (loss.rootWeight / loss.divisor(n, classes)) * weight;
     return {
       ...(options.diagonal ? { diagonal: diagonal.finish(factor, model.net.prunable) } : {}),
       ...(options.blocks ? { blockProduct: products.finish(factor, model.net.prunable) } : {}),
@@ -105,15 +113,9 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
   }
 }
 
-type Probes = (from: number, n: number, first: number, m: number) => Tensor;
+type Probes = (from: number, n: number, first: number, m: number) => Tensor2D;
 
-/** Unit cotangents of outputs first .. first + m - 1 for n images, [m n, classes], direction-major. */
-export function unitProbes(classes: number, n: number, first: number, m: number): Tensor {
-  const units = tf.slice(tf.eye(classes), [first, 0], [m, classes]);
-  return tf.reshape(tf.mul(tf.reshape(units, [m, 1, classes]), tf.ones([1, n, 1])), [m * n, classes]);
-}
-
-/** Cotangents of the outputs, [m n, C] direction-major: unit vectors (exact) or random signs. */
+/** Coefficients of the root's columns, [m n, C] direction-major: unit vectors (exact) or random signs. */
 function probesOf(
   { method = "exact", draws = 1, seed = 0 }: GnDiagOptions,
   n: number,
@@ -128,7 +130,7 @@ function probesOf(
   const signs = Float32Array.from({ length: draws * n * classes }, () => numbers.sign());
   const probes: Probes = (from, chunkN, first, m) => {
     const all = tf.tensor3d(signs, [draws, n, classes]);
-    return tf.reshape(tf.slice(all, [first, from, 0], [m, chunkN, classes]), [m * chunkN, classes]);
+    return tf.reshape(tf.slice(all, [first, from, 0], [m, chunkN, classes]), [m * chunkN, classes]) as Tensor2D;
   };
   return { probes, directions: draws, weight: 1 / draws };
 }
@@ -221,18 +223,23 @@ function blockCotangent(node: NetNode, point: Point, dy: Tensor): Tensor {
 }
 
 /**
- * G v = 2 / (N C) * J^T J v, the product of the whole matrix (all layers together) with a tree of prunable weights.
+ * G v (squared error: 2 / (N C) * J^T J v), the product of the whole matrix (all layers together) with a tree of prunable weights.
  * @returns tree shaped like the prunable weights; the caller disposes it
  */
-export function gnProduct(model: Model, data: Batch, v: Tree, { memoryBytes }: ChunkOptions = {}): Tree {
+export function gnProduct(
+  model: Model,
+  data: Batch,
+  v: Tree,
+  { loss = squaredErrorMeanOverNC(), memoryBytes }: LossOptions = {},
+): Tree {
   const { n, classes } = checked(model, data);
   const sum = new TreeSum();
   try {
     forEachChunk(model, data.x, 1, memoryBytes, (trace) => {
-      const product = vjp(trace, jvp(trace, { params: v }), model.net.prunable);
-      for (const [key, value] of Object.entries(product)) sum.add(key, value);
+      const moved = loss.hessianProduct(trace.outputs, jvp(trace, { params: v }));
+      for (const [key, value] of Object.entries(vjp(trace, moved, model.net.prunable))) sum.add(key, value);
     });
-    return sum.finish(2 / (n * classes), model.net.prunable);
+    return sum.finish(1 / loss.divisor(n, classes), model.net.prunable);
   } finally {
     sum.dispose();
   }

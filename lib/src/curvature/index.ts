@@ -7,7 +7,9 @@ export {
   gnDiag,
   gnDiagAndBlockProduct,
   gnProduct,
+  type LossOptions,
 } from "./gauss-newton";
+export { hessianProduct, hessianResidualProduct } from "./hessian";
 export {
   type LossChange,
   type LossChangesOptions,
@@ -18,6 +20,29 @@ export {
   lossExpansion,
   lossGradient,
   lossMeanOverNC,
-  oneHot,
+  lossValue,
 } from "./loss";
+export { type CrossEntropyOptions, crossEntropyMeanOverN, type Loss, oneHot, squaredErrorMeanOverNC } from "./losses";
 export { backward, forward, jvp, predict, type Tangents, type Trace, type Visit, vjp } from "./pass";
+export {
+  blockOf,
+  type DensityPoint,
+  type EigenpairOptions,
+  type Eigenpairs,
+  type GaussianDensityOptions,
+  gaussianDensity,
+  type OnProduct,
+  type Operator,
+  type SpectralDensity,
+  type SpectralDensityOptions,
+  type SpectralNode,
+  type SubspaceOverlap,
+  type SubspaceShare,
+  spectralDensity,
+  subspaceOverlap,
+  subspaceShare,
+  type TraceEstimate,
+  type TraceOptions,
+  topEigenpairs,
+  trace,
+} from "./spectrum";

@@ -1,32 +1,30 @@
-/** The mean squared error to one-hot targets, over N images AND C outputs, and how it changes along a step. */
+/** A task's loss, and how it changes along a step. */
 import { tf } from "../backend";
 import { withParams } from "../nets";
 import { disposeTree, dotTree, mapTree, pickTree, zipTree } from "../tree";
-import type { Batch, Model, Tensor, Tensor2D, Tree } from "../types";
+import type { Batch, Model, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { type ChunkOptions, forEachChunk, gnDiag } from "./gauss-newton";
+import { type ChunkOptions, forEachChunk, gnDiag, type LossOptions } from "./gauss-newton";
+import { squaredErrorMeanOverNC } from "./losses";
 import { jvp, vjp } from "./pass";
-
-/** [n, classes], 1 at the label. */
-export function oneHot(labels: Int32Array, classes: number): Tensor2D {
-  for (const [i, label] of labels.entries())
-    if (!(label >= 0 && label < classes))
-      throw new RangeError(`oneHot: label ${i} must be 0 to ${classes - 1}, got ${label}`);
-  return tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(labels, "int32"), classes), "float32") as Tensor2D);
-}
-
-/** f(x) - onehot for a chunk that starts at image `from`. */
-const residual = (outputs: Tensor, { labels }: Batch, from: number): Tensor2D =>
-  tf.sub(outputs, oneHot(labels.subarray(from, from + outputs.shape[0]!), outputs.shape[1]!));
 
 /** L = 1 / (N C) * sum_n sum_c (f_nc - y_nc)^2. */
 export function lossMeanOverNC(model: Model, data: Batch, { memoryBytes }: ChunkOptions = {}): number {
+  return lossValue(model, data, { memoryBytes });
+}
+
+/** The loss of the task, reduced as its name says. */
+export function lossValue(
+  model: Model,
+  data: Batch,
+  { loss = squaredErrorMeanOverNC(), memoryBytes }: LossOptions = {},
+): number {
   const { n, classes } = taskSize(model, data);
   let sum = 0;
-  forEachChunk(model, data.x, 1, memoryBytes, ({ outputs }, from) => {
-    sum += tf.sum(tf.square(residual(outputs, data, from))).dataSync()[0]!;
+  forEachChunk(model, data.x, 1, memoryBytes, ({ outputs }, from, size) => {
+    sum += loss.total(outputs, data.labels.subarray(from, from + size));
   });
-  return sum / (n * classes);
+  return sum / loss.divisor(n, classes);
 }
 
 /**
@@ -36,24 +34,26 @@ export function lossMeanOverNC(model: Model, data: Batch, { memoryBytes }: Chunk
 export function lossGradient(
   model: Model,
   data: Batch,
-  { memoryBytes }: ChunkOptions = {},
+  { loss = squaredErrorMeanOverNC(), memoryBytes }: LossOptions = {},
 ): { loss: number; gradient: Tree } {
   const { n, classes } = taskSize(model, data);
+  const divisor = loss.divisor(n, classes);
   const sum = new TreeSum();
-  let loss = 0;
+  let total = 0;
   try {
-    forEachChunk(model, data.x, 1, memoryBytes, (trace, from) => {
-      const difference = residual(trace.outputs, data, from);
-      loss += tf.sum(tf.square(difference)).dataSync()[0]!;
-      for (const [key, g] of Object.entries(vjp(trace, difference, model.net.prunable))) sum.add(key, g);
+    forEachChunk(model, data.x, 1, memoryBytes, (trace, from, size) => {
+      const labels = data.labels.subarray(from, from + size);
+      total += loss.total(trace.outputs, labels);
+      const gradient = vjp(trace, loss.gradient(trace.outputs, labels), model.net.prunable);
+      for (const [key, g] of Object.entries(gradient)) sum.add(key, g);
     });
-    return { loss: loss / (n * classes), gradient: sum.finish(2 / (n * classes), model.net.prunable) };
+    return { loss: total / divisor, gradient: sum.finish(1 / divisor, model.net.prunable) };
   } finally {
     sum.dispose();
   }
 }
 
-/** What a step is predicted to cost, and what it costs. All in units of the loss (mean over N C). */
+/** What a step is predicted to cost, and what it costs. All in units of the loss. */
 export interface LossChange {
   readonly loss: number;
   /** L(theta + d) - L(theta) */
@@ -62,7 +62,7 @@ export interface LossChange {
   readonly firstOrder: number;
   /** 1/2 sum_j d_j^2 G_jj */
   readonly diagonal: number;
-  /** 1/2 d^T G d = 1 / (N C) sum |J d|^2, all layers together */
+  /** 1/2 d^T G d, all layers together; for the squared error 1 / (N C) sum |J d|^2 */
   readonly gaussNewton: number;
 }
 
@@ -70,7 +70,7 @@ export interface LossChange {
  * Predicted and measured change of the loss when the prunable weights move by `step` (for a mask: `masks.removalStep`).
  * @param step tree shaped like the prunable weights
  */
-export function lossChange(model: Model, data: Batch, step: Tree, options: ChunkOptions = {}): LossChange {
+export function lossChange(model: Model, data: Batch, step: Tree, options: LossOptions = {}): LossChange {
   return lossChanges(model, data, [step], options)[0]!;
 }
 
@@ -84,12 +84,12 @@ export interface LossExpansion {
 }
 
 /** Loss, gradient and Gauss-Newton diagonal; the caller disposes the trees. */
-export function lossExpansion(model: Model, data: Batch, options: ChunkOptions = {}): LossExpansion {
+export function lossExpansion(model: Model, data: Batch, options: LossOptions = {}): LossExpansion {
   return { ...lossGradient(model, data, options), diagonal: gnDiag(model, data, options) };
 }
 
-export interface LossChangesOptions extends ChunkOptions {
-  /** of this very model and data, when it is known; it is not disposed. Default: computed, once for all steps */
+export interface LossChangesOptions extends LossOptions {
+  /** of this very model, data and loss, when it is known; it is not disposed. Default: computed, once for all steps */
   readonly expansion?: LossExpansion;
 }
 
@@ -104,6 +104,7 @@ export function lossChanges(
   options: LossChangesOptions = {},
 ): LossChange[] {
   const { n, classes } = taskSize(model, data);
+  const { loss: kind = squaredErrorMeanOverNC() } = options;
   const { loss, gradient, diagonal } = options.expansion ?? lossExpansion(model, data, options);
   try {
     return Array.from(steps, (step) => {
@@ -111,14 +112,15 @@ export function lossChanges(
       try {
         let quadratic = 0;
         forEachChunk(model, data.x, 1, options.memoryBytes, (trace) => {
-          quadratic += tf.sum(tf.square(jvp(trace, { params: step }))).dataSync()[0]!;
+          const moved = jvp(trace, { params: step });
+          quadratic += tf.sum(tf.mul(moved, kind.hessianProduct(trace.outputs, moved))).dataSync()[0]!;
         });
         return {
           loss,
           measured: lossAlong(model, data, step, [1], options)[0]! - loss,
           firstOrder: dotTree(gradient, step),
           diagonal: dotTree(diagonal, squares) / 2,
-          gaussNewton: quadratic / (n * classes),
+          gaussNewton: quadratic / 2 / kind.divisor(n, classes),
         };
       } finally {
         disposeTree(squares);
@@ -141,7 +143,7 @@ export function lossAlong(
   data: Batch,
   step: Tree,
   shares: readonly number[],
-  options: ChunkOptions = {},
+  options: LossOptions = {},
 ): number[] {
   const bad = shares.find((t) => !Number.isFinite(t));
   if (bad !== undefined) throw new RangeError(`lossAlong: shares must be finite numbers, got ${bad}`);
@@ -149,14 +151,15 @@ export function lossAlong(
   return shares.map((t) => {
     const moved = zipTree(step, weights, (d, w) => tf.tidy(() => tf.add(w, tf.mul(d, t))));
     try {
-      return lossMeanOverNC(withParams(model, moved), data, options);
+      return lossValue(withParams(model, moved), data, options);
     } finally {
       disposeTree(moved);
     }
   });
 }
 
-function taskSize(model: Model, data: Batch): { n: number; classes: number } {
+/** N and C. @throws without a head, without images, or with another number of labels */
+export function taskSize(model: Model, data: Batch): { n: number; classes: number } {
   if (model.head === undefined) throw new Error("loss: the model needs a head (the outputs are the task's)");
   const n = data.x.shape[0];
   if (n === 0 || n !== data.labels.length)

@@ -1,6 +1,6 @@
 /** Whole-net forward pass, Jacobian-vector and vector-Jacobian products, without a tape. */
 import { tf } from "../backend";
-import { batchNormTraining, type Maybe, type Params, type Point, ruleOf } from "../layers";
+import { addAll, batchNormTraining, type Maybe, type Params, type Point, ruleOf } from "../layers";
 import type { Model, NetNode, Tensor, Tensor2D, Tree } from "../types";
 
 /** One forward pass, everything kept that derivatives need. Use it inside tf.tidy. */
@@ -70,10 +70,25 @@ export function predict(model: Model, x: Tensor): Tensor2D {
 export interface Tangents {
   readonly params?: Tree;
   readonly x?: Tensor;
+  /** by node id: added to the tangent of that node's output */
+  readonly nodes?: Tree;
 }
 
 /** J v: the directional derivative of the outputs, [n, classes] (or features without a head). */
-export function jvp({ model, points, features, training }: Trace, { params: dparams = {}, x: dx }: Tangents): Tensor2D {
+export function jvp(trace: Trace, along: Tangents): Tensor2D {
+  return spread(trace, along).outputs;
+}
+
+/** What moves when parameters do: the tangent of every node's output by id (missing means zero), and of the outputs. */
+export interface Motion {
+  readonly nodes: Readonly<Record<string, Maybe>>;
+  readonly outputs: Tensor2D;
+}
+
+export function spread(
+  { model, points, features, training }: Trace,
+  { params: dparams = {}, x: dx, nodes: dnodes = {} }: Tangents,
+): Motion {
   if (training) throw new Error("jvp: norms must be frozen (the trace was made in training mode)");
   for (const key of Object.keys(dparams))
     if (!(key in model.net.params)) throw new Error(`jvp: ${model.net.name} has no parameter '${key}'`);
@@ -84,12 +99,16 @@ export function jvp({ model, points, features, training }: Trace, { params: dpar
     for (const [role, key] of Object.entries(node.params)) if (dparams[key]) dp[role] = dparams[key]!;
     const dinputs = node.inputs.map((id) => tangents[id]);
     const still = dinputs.every((t) => t == null) && Object.keys(dp).length === 0;
-    last = still ? null : ruleOf(node).jvp(points[node.id]!, dinputs, dp);
+    last = addAll([still ? null : ruleOf(node).jvp(points[node.id]!, dinputs, dp), dnodes[node.id]]);
     tangents[node.id] = last;
   }
   const dfeatures = last ?? tf.zerosLike(features);
-  return (model.head ? tf.matMul(dfeatures as Tensor2D, model.head.weight) : dfeatures) as Tensor2D;
+  const outputs = (model.head ? tf.matMul(dfeatures as Tensor2D, model.head.weight) : dfeatures) as Tensor2D;
+  return { nodes: tangents, outputs };
 }
+
+const headTranspose = ({ head }: Model, cotangent: Tensor): Tensor =>
+  head ? tf.matMul(cotangent as Tensor2D, head.weight, false, true) : cotangent;
 
 /** What a backward pass tells of each node: its cotangent dy, which may carry stacked directions. */
 export type Visit = (node: NetNode, point: Point, dy: Tensor, paramGrad?: Params) => void;
@@ -101,10 +120,7 @@ export type Visit = (node: NetNode, point: Point, dy: Tensor, paramGrad?: Params
 export function backward(trace: Trace, cotangent: Tensor, visit: Visit): void {
   const { model, points, training } = trace;
   const nodes = model.net.nodes;
-  const pending: Record<string, Tensor> = {};
-  pending[nodes[nodes.length - 1]!.id] = model.head
-    ? tf.matMul(cotangent as Tensor2D, model.head.weight, false, true)
-    : cotangent;
+  const pending: Record<string, Tensor> = { [nodes[nodes.length - 1]!.id]: headTranspose(model, cotangent) };
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     const dy = pending[node.id];
@@ -117,6 +133,56 @@ export function backward(trace: Trace, cotangent: Tensor, visit: Visit): void {
     const dinputs = trained ? [trained.dx] : ruleOf(node).vjp(point, dy);
     node.inputs.forEach((id, k) => {
       if (id !== "x") pending[id] = pending[id] ? tf.add(pending[id]!, dinputs[k]!) : dinputs[k]!;
+    });
+  }
+}
+
+/** What the tangent of a backward pass tells of each node: tangents dx of its inputs, its cotangent dy, and that one's tangent ddy. */
+export type VisitTangent = (node: NetNode, point: Point, dx: readonly Maybe[], dy: Tensor, ddy: Maybe) => void;
+
+/** A backward pass at a point that moves, and how it moves. */
+export interface MovingPass {
+  /** of every node, as `backward` told them */
+  readonly cotangents: Tree;
+  readonly motion: Motion;
+  /** tangents of prunable weights, by key; missing means zero */
+  readonly weights?: Tree;
+  /** only cotangents of nodes with these ids move (default: all) */
+  readonly within?: (id: string) => boolean;
+}
+
+/**
+ * Derivative of `backward` while the point moves and the outputs' cotangent moves by `doutputs` (missing: it stays):
+ *   ddx = vjp(x, W; ddy) + vjp(x, dW; dy) + bend(x, W; dx, dy).
+ */
+export function backwardTangent(
+  { model, points }: Trace,
+  { cotangents, motion, weights = {}, within = () => true }: MovingPass,
+  doutputs: Maybe,
+  visit: VisitTangent,
+): void {
+  const nodes = model.net.nodes;
+  const pending: Record<string, Maybe> = {};
+  if (doutputs) pending[nodes[nodes.length - 1]!.id] = headTranspose(model, doutputs);
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    const dy = cotangents[node.id];
+    if (dy === undefined || !within(node.id)) continue;
+    const point = points[node.id]!;
+    const ddy = pending[node.id];
+    delete pending[node.id];
+    const dx = node.inputs.map((id) => motion.nodes[id]);
+    visit(node, point, dx, dy, ddy);
+    if (!node.inputs.some((id) => id !== "x" && within(id))) continue;
+    const rule = ruleOf(node);
+    const weight = rule.weighted && weights[node.params.weight!];
+    const parts = [
+      ddy && rule.vjp(point, ddy),
+      weight && rule.vjp({ ...point, params: { ...point.params, weight } }, dy),
+      rule.bend !== "none" && dx.some((t) => t != null) && rule.bend(point, dx, dy),
+    ];
+    node.inputs.forEach((id, k) => {
+      if (id !== "x") pending[id] = addAll([pending[id], ...parts.map((part) => (part ? part[k] : null))]);
     });
   }
 }

@@ -10,6 +10,7 @@ export const relu: Rule<Extract<NetNode, { kind: "relu" }>> = {
     if (directions(dy, y) === 1) return [operations.reluGrad(dy, y)];
     return [mulStacked(dy, tf.cast(tf.greater(y, 0), "float32"))];
   },
+  bend: "none",
   outputShape: ([x]) => x!,
 };
 
@@ -18,13 +19,14 @@ export const gelu: Rule<Extract<NetNode, { kind: "gelu" }>> = {
   forward: ([x]) => tf.mul(x!, normalDistribution(x!)),
   jvp: ({ x }, [dx]) => dx && tf.mul(dx, geluSlope(x[0]!)),
   vjp: ({ x }, dy) => [mulStacked(dy, geluSlope(x[0]!))],
+  // the slope's slope is (2 - x^2) phi(x)
+  bend: ({ x }, [dx], dy) => [dx && tf.mul(tf.mul(dx, dy), tf.mul(tf.sub(2, tf.square(x[0]!)), normalDensity(x[0]!)))],
   outputShape: ([x]) => x!,
 };
 
 const normalDistribution = (x: Tensor): Tensor => tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 
+const normalDensity = (x: Tensor): Tensor => tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+
 /** Phi(x) + x phi(x) */
-function geluSlope(x: Tensor): Tensor {
-  const density = tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-  return tf.add(normalDistribution(x), tf.mul(x, density));
-}
+const geluSlope = (x: Tensor): Tensor => tf.add(normalDistribution(x), tf.mul(x, normalDensity(x)));

@@ -34,6 +34,7 @@ export const conv2d: Rule<Node> = {
     return params.bias ? { weight, bias: tf.sum(dy, leadingAxes(dy)) } : { weight };
   },
 
+  bend: "none",
   outputShape([x], { weight }, { stride, pad }) {
     const [h, w] = x as readonly [number, number];
     const [kh, kw, , out] = weight as readonly [number, number, number, number];

@@ -10,8 +10,8 @@ import { add, flatten } from "./shape";
 import { attention, classToken, layerNorm, takeClass, tokens } from "./transformer";
 
 export { batchNormTraining } from "./norm";
-export type { Maybe, Params, Point, Rule, Shape, Weighted } from "./rule";
-export { lastAxis } from "./rule";
+export type { Bend, Maybe, Params, Point, Rule, Shape, Weighted } from "./rule";
+export { addAll, lastAxis } from "./rule";
 
 export const rules: { readonly [Kind in LayerKind]: Rule<Extract<NetNode, { kind: Kind }>> } = {
   conv2d,

@@ -31,6 +31,7 @@ export const linear: Rule<Node> = {
     return params.bias ? { weight, bias: tf.sum(rows(dy), 0) } : { weight };
   },
 
+  bend: "none",
   outputShape: ([x], { weight }) => [...x!.slice(0, -1), weight![1]!],
 
   weighted: {

@@ -37,6 +37,7 @@ export const batchNorm: Rule<Node> = {
     return { weight, bias };
   },
 
+  bend: "none",
   outputShape: ([x]) => x!,
 };
 

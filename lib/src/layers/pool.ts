@@ -18,6 +18,7 @@ export const maxPool: Rule<Extract<NetNode, { kind: "maxPool" }>> = {
     const m = directions(dy, y);
     return [operations.maxPoolGrad(dy, repeatStacked(x[0]!, m), repeatStacked(y, m), size, stride, pad)];
   },
+  bend: "none",
   outputShape: pooledShape,
 };
 
@@ -28,6 +29,7 @@ export const avgPool: Rule<Extract<NetNode, { kind: "avgPool" }>> = {
     const [, h, w, c] = x[0]!.shape as Shape4;
     return [operations.avgPoolGrad(dy, [dy.shape[0]!, h, w, c], size, stride, pad)];
   },
+  bend: "none",
   outputShape: pooledShape,
 };
 
@@ -40,5 +42,6 @@ export const globalAvgPool: Rule<Extract<NetNode, { kind: "globalAvgPool" }>> = 
     const each = tf.reshape(tf.div(dy, h * w), [dy.shape[0]!, 1, 1, c]);
     return [tf.mul(each, tf.fill([1, h, w, 1], 1))];
   },
+  bend: "none",
   outputShape: ([x]) => [x![2]!],
 };

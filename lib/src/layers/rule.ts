@@ -21,7 +21,7 @@ export interface Point<Node extends NetNode = NetNode> {
 }
 
 /**
- * Forward, forward-mode and reverse-mode derivative of one operation.
+ * Forward, forward-mode, reverse-mode and second derivative of one operation.
  * In `vjp` a cotangent may carry M stacked directions: first axis M * n, direction-major, where the point has n.
  */
 export interface Rule<Node extends NetNode = NetNode> {
@@ -32,13 +32,18 @@ export interface Rule<Node extends NetNode = NetNode> {
   vjp(at: Point<Node>, dy: Tensor): Tensor[];
   /** Gradients of the parameters, summed over the batch (one direction). */
   paramGrad?(at: Point<Node>, dy: Tensor): Params;
+  /** "none": linear in its inputs, between switches at least, so that second derivatives in them vanish almost everywhere. */
+  readonly bend: "none" | Bend<Node>;
   /** Shape of the output for one image, from the shapes of the inputs for one image and of the parameters. */
   outputShape(x: readonly Shape[], params: Readonly<Record<string, Shape>>, attributes: Node["attributes"]): Shape;
   /** Multiply-accumulates for one image that no weight takes part in (products of activations). */
   macs?(x: readonly Shape[], attributes: Node["attributes"]): number;
-  /** Layers with a prunable weight W: the output is patches . W (+ bias). */
+  /** Layers with a prunable weight W: the output is patches . W (+ bias); jvp, vjp and paramGrad are linear in W, too. */
   readonly weighted?: Weighted<Node>;
 }
+
+/** Derivative of vjp(at, dy) while the inputs move by dx (missing means zero) and dy stays; one direction. */
+export type Bend<Node extends NetNode = NetNode> = (at: Point<Node>, dx: readonly Maybe[], dy: Tensor) => Maybe[];
 
 export interface Weighted<Node extends NetNode = NetNode> {
   /** [n, positions, K], K in the memory order of W flattened to [K, out] */

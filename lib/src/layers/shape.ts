@@ -6,6 +6,7 @@ export const add: Rule<Extract<NetNode, { kind: "add" }>> = {
   forward: (x) => addAll(x)!,
   jvp: (_, dx) => addAll(dx),
   vjp: ({ x }, dy) => x.map(() => dy),
+  bend: "none",
   outputShape: ([x]) => x!,
 };
 
@@ -14,5 +15,6 @@ export const flatten: Rule<Extract<NetNode, { kind: "flatten" }>> = {
   forward: ([x]) => tf.reshape(x!, [x!.shape[0]!, -1]),
   jvp: ({ y }, [dx]) => dx && tf.reshape(dx, y.shape),
   vjp: ({ x }, dy) => [tf.reshape(dy, [dy.shape[0]!, ...x[0]!.shape.slice(1)])],
+  bend: "none",
   outputShape: ([x]) => [x!.reduce((a, b) => a * b, 1)],
 };

@@ -10,6 +10,7 @@ export const tokens: Rule<Node<"tokens">> = {
   forward: ([x]) => asTokens(x!),
   jvp: (_, [dx]) => dx && asTokens(dx),
   vjp: ({ x }, dy) => [tf.reshape(dy, [dy.shape[0]!, ...x[0]!.shape.slice(1)])],
+  bend: "none",
   outputShape: ([x]) => [x![0]! * x![1]!, x![2]!],
 };
 
@@ -37,6 +38,7 @@ export const classToken: Rule<Node<"classToken">> = {
     return { token: tf.slice(positions, [0, 0, 0], [1, 1, lastAxis(dy)]), positions };
   },
 
+  bend: "none",
   outputShape: ([x]) => [x![0]! + 1, x![1]!],
 };
 
@@ -60,6 +62,7 @@ export const takeClass: Rule<Node<"takeClass">> = {
   forward: ([x]) => first(x!),
   jvp: (_, [dx]) => dx && first(dx),
   vjp: ({ x }, dy) => [beforeOthers(tf.reshape(dy, [dy.shape[0]!, 1, lastAxis(dy)]), x[0]!.shape[1]! - 1)],
+  bend: "none",
   outputShape: ([x]) => [x![1]!],
 };
 
@@ -89,6 +92,18 @@ export const layerNorm: Rule<Node<"layerNorm">> = {
     const like = (t: Tensor): Tensor => tf.reshape(t, [1, rows, lastAxis(t)]);
     const g = tf.reshape(tf.mul(dy, params.weight!), [m, rows, lastAxis(y)]);
     return [tf.reshape(tf.mul(tangential(g, like(unit)), like(inverse)), dy.shape)];
+  },
+
+  // x-cotangent = r T g with g = weight dy, T t = t - mean(t) - u mean(u t); along dx: du = r T dx, dr = -r^2 mean(u dx)
+  bend({ x, params, attributes: { epsilon } }, [dx], dy) {
+    if (dx == null) return [null];
+    const { unit, inverse } = standardised(x[0]!, epsilon);
+    const mean = (a: Tensor, b: Tensor): Tensor => tf.mean(tf.mul(a, b), -1, true);
+    const g = tf.mul(dy, params.weight!);
+    const dunit = tf.mul(tangential(dx, unit), inverse);
+    const dinverse = tf.mul(tf.square(inverse), mean(unit, dx));
+    const dtangential = tf.add(tf.mul(dunit, mean(unit, g)), tf.mul(unit, mean(dunit, g)));
+    return [tf.neg(tf.add(tf.mul(dinverse, tangential(g, unit)), tf.mul(inverse, dtangential)))];
   },
 
   paramGrad({ x, attributes: { epsilon } }, dy) {
@@ -144,6 +159,30 @@ export const attention: Rule<Node<"attention">> = {
           tf.reshape(t, [dy.shape[0]!, heads, ...t.shape.slice(2)]),
         ),
       ),
+    ];
+  },
+
+  // with P = g V^T: dlogits = scale A (P - sum A P), cotangents dlogits K, dlogits^T Q, A^T g; each factor moves in turn
+  bend({ x, attributes: { heads } }, [dx], dy) {
+    if (dx == null) return [null];
+    const { q, k, v, weights: A, scale } = attend(x[0]!, heads);
+    const d = splitHeads(dx, heads);
+    const g = headsApart(dy, heads);
+    const rowSum = (t: Tensor): Tensor => tf.sum(t, -1, true);
+    const logits = tf.mul(tf.add(tf.matMul(d.q, k, false, true), tf.matMul(q, d.k, false, true)), scale);
+    const dA = softmaxProduct(A, logits);
+    const P = tf.matMul(g, v, false, true);
+    const dP = tf.matMul(g, d.v, false, true);
+    const centred = tf.sub(P, rowSum(tf.mul(A, P)));
+    const dcentred = tf.sub(dP, rowSum(tf.add(tf.mul(dA, P), tf.mul(A, dP))));
+    const dlogits = tf.mul(tf.mul(A, centred), scale);
+    const ddlogits = tf.mul(tf.add(tf.mul(dA, centred), tf.mul(A, dcentred)), scale);
+    return [
+      mergeHeads([
+        tf.add(tf.matMul(ddlogits, k), tf.matMul(dlogits, d.k)),
+        tf.add(tf.matMul(ddlogits, q, true), tf.matMul(dlogits, d.q, true)),
+        tf.matMul(dA, g, true),
+      ]),
     ];
   },
 
