@@ -1,0 +1,3 @@
+import { peersTests } from "./peers-tests";
+
+peersTests({ rtol: 1e-8 });
