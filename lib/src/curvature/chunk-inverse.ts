@@ -68,7 +68,7 @@ function gnChunks(
 }
 
 /** Adds the sum over images and directions of the outer products of the Jacobian's chunks. */
-function addChunks(
+export function addChunks(
   sum: TreeSum,
   key: string,
   node: NetNode,
@@ -143,7 +143,7 @@ function chunksByPairs(patches: Tensor3D, dy: Tensor, m: number, chunk: number):
 }
 
 /** [s, out, K] -> [s, out * ceil(K / chunk), chunk], filled up with zeros; a chunk is never longer than K. */
-function toChunks(rows: Tensor, longest: number): Tensor3D {
+export function toChunks(rows: Tensor, longest: number): Tensor3D {
   const [s, out, k] = rows.shape as [number, number, number];
   const chunk = Math.min(longest, k);
   const each = Math.ceil(k / chunk);
@@ -159,7 +159,7 @@ function toChunks(rows: Tensor, longest: number): Tensor3D {
 }
 
 /** The inverse's diagonal [out * chunks, chunk] in the shape of the weight. */
-function fromChunks(diagonal: Tensor, weight: Tensor): Tensor {
+export function fromChunks(diagonal: Tensor, weight: Tensor): Tensor {
   const out = lastAxis(weight);
   const k = weight.size / out;
   const filters = tf.slice(tf.reshape(diagonal, [out, diagonal.size / out]), [0, 0], [out, k]);
@@ -167,10 +167,10 @@ function fromChunks(diagonal: Tensor, weight: Tensor): Tensor {
 }
 
 /** [K..., out] -> [out, K] */
-const filtersFirst = (weight: Tensor): Tensor => tf.transpose(tf.reshape(weight, [-1, lastAxis(weight)]));
+export const filtersFirst = (weight: Tensor): Tensor => tf.transpose(tf.reshape(weight, [-1, lastAxis(weight)]));
 
 /** diag((blocks + lambda I)^-1), with rows and columns of removed weights cleared first. */
-function damped(blocks: Tensor3D, lambda: number, kept?: Tensor3D): Tensor {
+export function damped(blocks: Tensor3D, lambda: number, kept?: Tensor3D): Tensor {
   const n = blocks.shape[1];
   const flags = kept && tf.reshape(kept, [blocks.shape[0], n]);
   const live = flags ? tf.mul(tf.mul(blocks, tf.expandDims(flags, 1)), tf.expandDims(flags, 2)) : blocks;
@@ -193,12 +193,12 @@ function meanDiagonal(model: Model, data: Batch, { loss, memoryBytes }: LossOpti
   return sum / count;
 }
 
-/** Layers in groups whose blocks together stay under 1 GiB. */
-function layerGroups(model: Model, chunk: number): string[][] {
+/** Layers in groups that stay under 1 GiB at so many floats a weight. */
+export function layerGroups(model: Model, each: number): string[][] {
   const groups: string[][] = [];
   let floats = Number.POSITIVE_INFINITY;
   for (const key of model.net.prunable) {
-    const size = model.params[key]!.size * chunk;
+    const size = model.params[key]!.size * each;
     if (floats + size > 2 ** 28) {
       groups.push([]);
       floats = 0;
