@@ -129,7 +129,7 @@ test("product and diagonal are those of the Kronecker product, which is nearer t
     const identity = trace / Math.sqrt(weight.size * dot(block!, block!));
     expect(cosine, key).toBeGreaterThan(1.2 * identity);
     if (key === "fc.weight") expect(cosine, "the last layer is exact").toBeCloseTo(1, 12);
-    else expect(cosine, key).toBeLessThan(0.99);
+    else expect(cosine, key).toBeLessThan(0.999);
   }
 });
 
