@@ -1,5 +1,13 @@
 /** The recipe of a prediction: settings -> tidy rows, cached and resumable; draws nothing. */
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
+export {
+  type Forensics,
+  type ForensicsSettings,
+  forensics,
+  type MaskFacts,
+  type MaskOrigin,
+  type PairOverlap,
+} from "./forensics";
 export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type RunOptions } from "./p1";
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
