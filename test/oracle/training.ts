@@ -13,12 +13,12 @@ import {
 
 const { stream, tf } = backend;
 
-type Host = Record<string, Float64Array>;
+export type Host = Record<string, Float64Array>;
 
 const EPSILON = 1e-5;
 
 /** Features [n, 6]. With `seen`, norms take the batch's own statistics and leave mean and unbiased variance there. */
-function features(p: Tree, x: Tensor, seen?: Record<string, number[]>): Tensor {
+export function features(p: Tree, x: Tensor, seen?: Record<string, number[]>): Tensor {
   const norm = (t: Tensor, key: string): Tensor => {
     let [mean, variance]: Tensor[] = [p[`${key}.running_mean`]!, p[`${key}.running_var`]!];
     if (seen) {
@@ -39,7 +39,7 @@ function features(p: Tree, x: Tensor, seen?: Record<string, number[]>): Tensor {
 }
 
 /** The loss and its gradient for the parameters with these keys. */
-function gradientOf(
+export function gradientOf(
   host: Host,
   shapes: Readonly<Record<string, readonly number[]>>,
   keys: readonly string[],
@@ -62,14 +62,14 @@ function gradientOf(
   return { loss: value, gradient };
 }
 
-const hostOf = (tree: Tree): Host =>
+export const hostOf = (tree: Tree): Host =>
   Object.fromEntries(Object.entries(tree).map(([key, t]) => [key, Float64Array.from(t.dataSync())]));
-const shapesOf = (tree: Tree): Record<string, number[]> =>
+export const shapesOf = (tree: Tree): Record<string, number[]> =>
   Object.fromEntries(Object.entries(tree).map(([key, t]) => [key, t.shape]));
-const isStatistic = (key: string): boolean => key.includes("running_");
+export const isStatistic = (key: string): boolean => key.includes("running_");
 
 /** v <- momentum v + g + decay w; w <- w - rate (v, or g + decay w + momentum v). */
-function step(w: Float64Array, v: Float64Array, g: Float64Array, rate: number, options: train.SgdOptions): void {
+export function step(w: Float64Array, v: Float64Array, g: Float64Array, rate: number, options: train.SgdOptions): void {
   for (let j = 0; j < w.length; j++) {
     const slope = g[j]! + options.weightDecay * w[j]!;
     v[j] = options.momentum * v[j]! + slope;
@@ -126,7 +126,7 @@ export function plainFinetune(
 }
 
 /** AdamW as in the paper (Loshchilov and Hutter 2019, algorithm 2), k from 1. */
-function adamwStep(
+export function adamwStep(
   w: Float64Array,
   m: Float64Array,
   v: Float64Array,

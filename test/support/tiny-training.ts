@@ -85,6 +85,62 @@ export const PRETRAIN_ADAMW: train.PretrainSettings = {
   views: train.LIGHT_VIEWS,
 };
 
+const SHAPES = 16;
+
+/** Sixteen random patterns of 8 x 8; a view is one of them in noise of the strength asked for. */
+export function patterns(seed = 1): train.ViewSource {
+  const numbers = backend.stream(seed, "patterns");
+  const levels = Float32Array.from({ length: SHAPES * SIDE * SIDE }, () => numbers.sign());
+  return {
+    name: "patterns",
+    hash: `seed${seed}`,
+    instances: SHAPES,
+    side: SIDE,
+    view(instance, strength, random, out) {
+      for (let k = 0; k < out.length; k++) out[k] = levels[instance * out.length + k]! + strength * random.normal();
+    },
+  };
+}
+
+export const MOCO: train.MocoSettings & train.SgdSettings = {
+  seed: 5,
+  epochs: 4,
+  stepsPerEpoch: 3,
+  batchSize: 8,
+  rate: 0.1,
+  warmup: 0.1,
+  momentum: 0.9,
+  weightDecay: 5e-4,
+  strength: { from: 0.1, to: 0.9, until: 0.6 },
+  head: [5, 4],
+  queue: 24,
+  keyMomentum: 0.9,
+  temperature: 0.2,
+  normGroup: 4,
+  leastSpread: 0.01,
+};
+
+export const DINO: train.DinoSettings & train.AdamWSettings = {
+  seed: 5,
+  epochs: 4,
+  stepsPerEpoch: 3,
+  batchSize: 8,
+  rate: 0.02,
+  warmup: 0.1,
+  optimiser: "adamw",
+  weightDecay: 0.05,
+  clip: 0.5,
+  strength: { from: 0.1, to: 0.9, until: 0.6 },
+  head: [5, 4],
+  prototypes: 6,
+  frozenEpochs: 1,
+  studentTemperature: 0.1,
+  teacherTemperature: { from: 0.04, to: 0.07, until: 0.5 },
+  centreMomentum: 0.9,
+  teacherMomentum: { from: 0.9, to: 1 },
+  leastInformation: 0.001,
+};
+
 /** Steps of all runs: 24 images in batches of 8. */
 export const STEPS_AN_EPOCH = 3;
 
@@ -95,7 +151,7 @@ export interface Run {
 
 export type Job = (options: { stateFile?: string; progress?: Progress }) => Promise<Run>;
 
-export const jobs: Readonly<Record<"finetune" | "pretrain" | "pretrainAdamW", Job>> = {
+export const jobs: Readonly<Record<"finetune" | "pretrain" | "pretrainAdamW" | "moco" | "dino", Job>> = {
   async finetune(options) {
     const model = trainingModel();
     try {
@@ -106,4 +162,6 @@ export const jobs: Readonly<Record<"finetune" | "pretrain" | "pretrainAdamW", Jo
   },
   pretrain: (options) => train.pretrainSupervised(trainingNet(), barsAndDots(), PRETRAIN, options),
   pretrainAdamW: (options) => train.pretrainSupervised(trainingNet(), barsAndDots(), PRETRAIN_ADAMW, options),
+  moco: (options) => train.pretrainMoco(trainingNet(), patterns(), MOCO, options),
+  dino: (options) => train.pretrainDino(trainingNet(), patterns(), DINO, options),
 };

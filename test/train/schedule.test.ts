@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { train } from "secateur";
 import { describe, expect, test } from "vitest";
 
-const { cosineSchedule, stepSchedule } = train;
+const { cosineRampSchedule, cosineSchedule, rampSchedule, stepSchedule } = train;
 
 const share = fc.double({ min: 0, max: 1, noNaN: true });
 
@@ -66,4 +66,37 @@ test.each([
   ["a warm-up below 0", () => cosineSchedule(1, -0.1), /warmup must be in \[0, 1\), got -0.1/],
 ])("refuses %s", (_, make, message) => {
   expect(make).toThrow(message);
+});
+
+describe("rampSchedule", () => {
+  test("in a line to the end value, and there it stays", () => {
+    const at = rampSchedule({ from: 0.1, to: 0.9, until: 0.6 });
+    [0, 0.15, 0.3, 0.6, 0.61, 1].forEach((t, i) => {
+      expect(at(t)).toBeCloseTo([0.1, 0.3, 0.5, 0.9, 0.9, 0.9][i]!, 12);
+    });
+    expect(rampSchedule({ from: 1, to: 3, until: 0 })(0), "until 0: from the start on").toBe(3);
+  });
+
+  test("stays between its ends", () => {
+    fc.assert(
+      fc.property(share, share, share, share, (from, to, until, t) => {
+        const value = rampSchedule({ from, to, until })(t);
+        return value >= Math.min(from, to) - 1e-12 && value <= Math.max(from, to) + 1e-12;
+      }),
+    );
+  });
+
+  test.each([
+    [{ from: 0, to: 1, until: 1.5 }, /until must be in \[0, 1\], got 1.5/],
+    [{ from: Number.NaN, to: 1, until: 1 }, /from and to must be numbers, got NaN and 1/],
+  ])("refuses %o", (ramp, message) => {
+    expect(() => rampSchedule(ramp)).toThrow(message);
+  });
+});
+
+test("cosineRampSchedule: half a cosine from one end to the other", () => {
+  const at = cosineRampSchedule({ from: 0.99, to: 1 });
+  [0, 1 / 3, 0.5, 1].forEach((t, i) => {
+    expect(at(t)).toBeCloseTo([0.99, 0.9925, 0.995, 1][i]!, 12);
+  });
 });
