@@ -1,5 +1,6 @@
 /** The recipe of a prediction: settings -> tidy rows, cached and resumable; draws nothing. */
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
+export { type CalibrationSettings, calibration } from "./calibration";
 export {
   type Forensics,
   type ForensicsSettings,
@@ -12,6 +13,7 @@ export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type Run
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
 export { secondOrderVerdicts } from "./second-order-verdicts";
+export { transformerVerdicts } from "./transformer-verdicts";
 export { type Claim, p1Verdicts, p2Verdicts } from "./verdicts";
 export { type Accuracies, Workbench, type WorkbenchSettings } from "./workbench";
 export { type Backbone, loadBackbone, type ModelCard, modelCard, zoo } from "./zoo";
