@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { notebook, plots } from "secateur";
 import { describe, expect, test } from "vitest";
 import { figures } from "./figures";
-import { grid, layers, lossRows, p1Rows, p2Rows } from "./made-up";
+import { grid, layers, lossRows, p1Rows, p2Rows, partRows } from "./made-up";
 
 type Json = Record<string, unknown>;
 
@@ -233,3 +233,39 @@ function numbersOf(value: unknown): number[] {
   if (typeof value === "number") return [value];
   return value !== null && typeof value === "object" ? Object.values(value).flatMap(numbersOf) : [];
 }
+
+describe("lossParts", () => {
+  test("parts of a bar add up to 100 % of the measured change", () => {
+    const data = plots.lossParts(partRows(), { taskKinds: ["transfer"] }).data as { y: number[]; xaxis: string }[];
+    for (const panel of ["x", "x2"]) {
+      const bars = data.filter(({ xaxis }) => xaxis === panel);
+      expect(bars).toHaveLength(5);
+      for (let i = 0; i < 4; i++) expect(bars.reduce((sum, { y }) => sum + y[i]!, 0)).toBeCloseTo(100, 3);
+    }
+  });
+
+  test("refuses rows without the parts", () => {
+    expect(() => plots.lossParts(partRows(), { taskKinds: ["far"] })).toThrow(/no pruned row 'lossChange' for far/);
+  });
+});
+
+describe("layerCoupling", () => {
+  test("cells are percent of the whole form", () => {
+    const [{ z }] = plots.layerCoupling(
+      ["a", "b"],
+      [
+        [6, 1],
+        [1, 2],
+      ],
+    ).data as [{ z: number[][] }];
+    expect(z).toEqual([
+      [60, 10],
+      [10, 20],
+    ]);
+  });
+
+  test("refuses a matrix of another size, and a step that moves nothing", () => {
+    expect(() => plots.layerCoupling(["a", "b"], [[1, 2]])).toThrow(/coupling must be 2 x 2, got rows of 2/);
+    expect(() => plots.layerCoupling(["a"], [[0]])).toThrow(/moves nothing/);
+  });
+});

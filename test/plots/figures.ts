@@ -1,6 +1,6 @@
 import type { Figure } from "secateur";
 import { plots } from "secateur";
-import { grid, layers, lossRows, p1Rows, p2Rows, rings, spread } from "./made-up";
+import { grid, layers, lossRows, p1Rows, p2Rows, partRows, rings, spread } from "./made-up";
 
 const tenPictures = plots.tile(
   Array.from({ length: 30 }, (_, k) => rings(28, k % 10)),
@@ -38,6 +38,17 @@ export const figures: Readonly<Record<string, () => Figure>> = {
       predicted: { lossPredictedDiagonal: "diagonal", lossPredictedQuadratic: "full quadratic form" },
       measured: "lossChange",
     }),
+  "loss-parts": () => plots.lossParts(partRows(), { title: "What the measured change is made of" }),
+  "layer-coupling": () =>
+    plots.layerCoupling(
+      ["conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight"],
+      [
+        [3, 0.5, -0.25],
+        [0.5, 4, 0.04],
+        [-0.25, 0.04, 2],
+      ],
+      { title: "Layers by themselves and together" },
+    ),
   "one-shot-vs-rounds": () => plots.oneShotVsRounds(p1Rows(), { title: "Recomputing the scores" }),
   "layer-keep": () => plots.layerKeep(layers(), { title: "What magnitude keeps of every layer" }),
   "layer-keep-several": () =>

@@ -108,6 +108,28 @@ export function lossRows(): Row[] {
   );
 }
 
+/** Changes of two scores on the source and a transfer task, split into parts that add up to the change. */
+export function partRows(): Row[] {
+  return ["magnitude", "diagonal-exact"].flatMap((score, k) =>
+    grid.slice(0, 4).flatMap((keep, i) =>
+      (["source", "transfer"] as const).flatMap((taskKind, t) => {
+        const change = 0.02 * 2.1 ** i * (1 + k) * (1 + 0.1 * t);
+        const shares = {
+          lossPartFirstOrder: -0.04,
+          lossPartOwnLayer: 0.5 - 0.1 * i,
+          lossPartCrossLayer: 0.3 - 0.05 * i - 0.2 * k,
+          lossPartResidualCurvature: 0.02,
+        };
+        const rest = 1 - Object.values(shares).reduce((a, b) => a + b, 0);
+        const base = { source: "latin", task: t === 0 ? "latin" : "greek", taskKind, score, keep };
+        return Object.entries({ lossChange: 1, ...shares, lossPartRemainder: rest }).map(([metric, share]) =>
+          rowOf({ ...base, metric, value: share * change }),
+        );
+      }),
+    ),
+  );
+}
+
 export function layers(score = 0): { layers: { name: string; keep: number; total: number }[]; keep: number } {
   const list = [
     "conv1",

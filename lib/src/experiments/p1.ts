@@ -165,3 +165,11 @@ export function checkPlan(
     seen.add(name);
   }
 }
+
+/** The grid's own value of a keep ratio that was written with fewer digits. */
+export function nearest(grid: readonly number[], keep: number): number {
+  const found = grid.find((k) => Math.abs(k - keep) <= 0.02 * k);
+  if (found === undefined)
+    throw new RangeError(`keeps must be 1 or in the grid ${grid.map((k) => k.toFixed(4)).join(", ")}, got ${keep}`);
+  return found;
+}

@@ -5,7 +5,7 @@ import { finetune } from "../train";
 import { disposeTree } from "../tree";
 import type { Mask, Protocol, Row } from "../types";
 import { cached } from "./cache";
-import { type Curve, checkPlan, KEEP_GRID, type RunOptions } from "./p1";
+import { type Curve, checkPlan, KEEP_GRID, nearest, type RunOptions } from "./p1";
 import { type Accuracies, Workbench } from "./workbench";
 
 export interface P2Settings {
@@ -161,12 +161,4 @@ async function tune(
   } finally {
     disposeTree(params);
   }
-}
-
-/** The grid's keep ratio within 2 % of this one. */
-function nearest(grid: readonly number[], keep: number): number {
-  const found = grid.find((k) => Math.abs(k - keep) <= 0.02 * k);
-  if (found === undefined)
-    throw new RangeError(`keeps must be 1 or in the grid ${grid.map((k) => k.toFixed(4)).join(", ")}, got ${keep}`);
-  return found;
 }

@@ -1,0 +1,58 @@
+import { backend, curvature, experiments, masks, type Row, scores } from "secateur";
+import { expect, test } from "vitest";
+import { tinyZoo } from "../support/tiny-zoo";
+
+const { tf } = backend;
+const own = tinyZoo();
+own.add("tiny");
+
+const grid = [0.5, 0.2];
+const curves = [
+  { scorer: scores.magnitude(), rounds: 1 },
+  { scorer: scores.diagonal(), rounds: 2 },
+];
+const plan = { models: ["tiny"], sources: ["hebrew", "fashion"], curves, grid, tasks: ["greek"] };
+const numberAt = (rows: readonly Row[], wanted: Partial<Row>): number => {
+  const found = rows.filter((row) => Object.entries(wanted).every(([key, value]) => row[key as keyof Row] === value));
+  expect(found).toHaveLength(1);
+  return found[0]!.value;
+};
+
+test("rows are the parts of the masks' changes under each task's head, on its scoring images", async () => {
+  const rows = await experiments.calibration(plan);
+  // magnitude is filed under both sources with both sources and greek, diagonal with its source and greek
+  expect(rows).toHaveLength(2 * 3 * (1 + 2 * 9) + 2 * 2 * 2 * 9);
+  const bench = new experiments.Workbench({ model: "tiny", protocol: "clean", perClass: 1, evaluateOn: "test" });
+  const [, { mask }] = (await bench.masks("fashion", scores.diagonal(), { grid, rounds: 2, draw: 0 })) as [
+    never,
+    { mask: Parameters<typeof masks.removalStep>[1] },
+  ];
+  const model = bench.model("greek");
+  const data = bench.scoringData("greek", 0);
+  const [parts] = curvature.lossParts(model, data, [masks.removalStep(model, mask)]);
+  const at = { source: "fashion", task: "greek", taskKind: "transfer" as const, score: "diagonal", keep: 0.2, n: 100 };
+  const { measured, firstOrder, ownLayer, crossLayer, residualCurvature, remainder } = parts!;
+  expect(numberAt(rows, { ...at, metric: "lossChange" })).toBe(measured);
+  expect(numberAt(rows, { ...at, metric: "lossPartFirstOrder" })).toBe(firstOrder);
+  expect(numberAt(rows, { ...at, metric: "lossPartOwnLayer" })).toBe(ownLayer);
+  expect(numberAt(rows, { ...at, metric: "lossPartCrossLayer" })).toBe(crossLayer);
+  expect(numberAt(rows, { ...at, metric: "lossPartResidualCurvature" })).toBe(residualCurvature);
+  expect(numberAt(rows, { ...at, metric: "lossPartRemainder" })).toBe(remainder);
+  expect(numberAt(rows, { ...at, metric: "lossPredictedByLayers" })).toBe(firstOrder + ownLayer);
+  expect(numberAt(rows, { ...at, metric: "lossPredictedGaussNewton" })).toBe(firstOrder + ownLayer + crossLayer);
+  expect(numberAt(rows, { ...at, metric: "lossPredictedHessian" })).toBeCloseTo(measured - remainder, 6);
+  const dense = { source: "hebrew", score: "dense", keep: 1, metric: "loss" };
+  expect(numberAt(rows, { ...dense, task: "greek" })).toBe(parts!.loss);
+  expect(numberAt(rows, { ...dense, task: "fashion", taskKind: "far" })).toBeGreaterThan(0);
+  expect(await experiments.calibration(plan)).toEqual(rows);
+  bench.dispose();
+});
+
+test("leaves no tensor behind, and refuses a plan that does not fit before work starts", async () => {
+  const before = tf.memory().numTensors;
+  await experiments.calibration({ ...plan, sources: ["greek"], keeps: [0.2] });
+  expect(tf.memory().numTensors).toBe(before);
+  await expect(experiments.calibration({ ...plan, tasks: ["klingon"] })).rejects.toThrow(/tasks .* got 'klingon'/);
+  await expect(experiments.calibration({ ...plan, tasks: [] })).rejects.toThrow(/tasks must not be empty/);
+  await expect(experiments.calibration({ ...plan, keeps: [0.3] })).rejects.toThrow(/got 0.3/);
+});
