@@ -1,6 +1,7 @@
 /** The recipe of a prediction: settings -> tidy rows, cached and resumable; draws nothing. */
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
 export { type CalibrationSettings, calibration } from "./calibration";
+export { calibrationVerdicts } from "./calibration-verdicts";
 export {
   type Forensics,
   type ForensicsSettings,
