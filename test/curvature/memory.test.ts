@@ -20,6 +20,14 @@ const work: Record<string, () => void> = {
     tree.disposeTree(curvature.gnDiag(model, data, { method: "rademacher", draws: 2, memoryBytes: 1e4 })),
   gnDiagAndBlockProduct: () => tf.dispose(curvature.gnDiagAndBlockProduct(model, data) as never),
   gnProduct: () => tree.disposeTree(curvature.gnProduct(model, data, weights)),
+  hessianProduct: () => tree.disposeTree(curvature.hessianProduct(model, data, weights)),
+  "hessianProduct, cross-entropy, small budget": () =>
+    tree.disposeTree(
+      curvature.hessianProduct(model, data, weights, { loss: curvature.crossEntropyMeanOverN(), memoryBytes: 1 }),
+    ),
+  hessianBlockProduct: () => tree.disposeTree(curvature.hessianBlockProduct(model, data)),
+  hessianDiag: () => tf.dispose(curvature.hessianDiag(model, data, { draws: 2 }) as never),
+  gnDiagMonteCarlo: () => tf.dispose(curvature.gnDiagMonteCarlo(model, data, { draws: 2 }) as never),
   gnChunkInverseDiagonal: () => tree.disposeTree(curvature.gnChunkInverseDiagonal(model, data, { chunk: 8 })),
   lossGradient: () => tree.disposeTree(curvature.lossGradient(model, data).gradient),
   lossChange: () => {

@@ -1,6 +1,6 @@
 import { backend, type LayerKind, layers, type NetNode, type Tensor } from "secateur";
 import { describe, expect, test } from "vitest";
-import { FD_RTOL, moved, slope } from "../oracle/differences";
+import { FD_RTOL, fourPointSlope, moved, slope } from "../oracle/differences";
 import "../support/close-tree";
 import { randomTensor } from "../support/tiny-nets";
 
@@ -216,6 +216,27 @@ describe.each(cases)("$name", (c) => {
     });
   });
 
+  test("bend is the difference quotient of vjp; where there is none, vjp stays between switches", () => {
+    const dx = x.map((t, i) => randomTensor(t.shape, 8, c.name, i));
+    const vjpAt = (step: number): Tensor[] => {
+      const at = x.map((t, i) => moved(t, dx[i]!, step));
+      return rule.vjp({ ...point, x: at, y: forward(at, p) }, cotangent);
+    };
+    x.forEach((_, i) => {
+      if (rule.bend === "none") expect({ dx: vjpAt(1e-6)[i]! }).toBeNearTree({ dx: vjpAt(0)[i]! }, { rtol: 0 });
+      else
+        expect({ dx: rule.bend(point, dx, cotangent)[i]! }).toBeNearTree(
+          { dx: fourPointSlope((step) => vjpAt(step)[i]!) },
+          { rtol: FD_RTOL },
+        );
+    });
+  });
+
+  test("bend takes a missing tangent as zero", () => {
+    const still = x.map(() => null);
+    if (rule.bend !== "none") expect(rule.bend(point, still, cotangent).every((t) => t == null)).toBe(true);
+  });
+
   for (const role of learnable(p)) {
     test(`jvp in ${role} is the difference quotient`, () => {
       const dp = randomTensor(p[role]!.shape, 7, c.name, role);
@@ -247,6 +268,19 @@ describe.each(cases)("$name", (c) => {
       expect({ [role]: got.dataSync() }).toBeNearTree({ [role]: expected }, exact);
     });
   }
+
+  if (rule.weighted)
+    test("vjp and paramGrad are linear in the weight and in the input: what products with the Hessian rely on", () => {
+      const other = randomTensor(p.weight!.shape, 9, c.name, "other");
+      const vjpWith = (weight: Tensor): Tensor => rule.vjp({ ...point, params: { ...p, weight } }, cotangent)[0]!;
+      expect({ dx: vjpWith(tf.add(p.weight!, other)) }).toBeNearTree(
+        { dx: tf.add(vjpWith(p.weight!), vjpWith(other)) },
+        exact,
+      );
+      const dx = randomTensor(x[0]!.shape, 9, c.name, "dx");
+      const gradAt = (input: Tensor): Tensor => rule.paramGrad!({ ...point, x: [input] }, cotangent).weight!;
+      expect({ g: gradAt(tf.add(x[0]!, dx)) }).toBeNearTree({ g: tf.add(gradAt(x[0]!), gradAt(dx)) }, exact);
+    });
 
   if (rule.weighted)
     test("the linear part is patches times weight", () => {

@@ -1,33 +1,64 @@
 /** Second derivatives of a loss by differences of its gradient, and the dense Hessian of one layer column by column. */
-import { type Batch, curvature, type Model, type Tree, tree } from "secateur";
-import { moved } from "./differences";
+import { type Batch, backend, curvature, type Model, type Tensor, type Tree, tree } from "secateur";
+import { fourPointSlope, moved } from "./differences";
 
-/**
- * Step of the four-point quotient in float64: truncation ~ step^4 = 1e-16 times a fifth derivative, cancellation ~ 1e-16 / step = 1e-12.
- * Small enough that no ReLU of the tiny nets switches on the way.
- */
-export const STEP = 1e-4;
-
-/** H v = (8 (g(h) - g(-h)) - (g(2h) - g(-2h))) / (12 h), g(t) the gradient at theta + t v; on the host, by weight. */
+/** H v, the four-point quotient of the gradient along v: all weights in one row, by name again at the end. */
 export function hessianProductByDifferences(
   model: Model,
   data: Batch,
   v: Tree,
   options: curvature.LossOptions = {},
-): Record<string, Float64Array> {
-  const at = (t: number): tree.HostTree => {
+): Tree {
+  const { tf } = backend;
+  const gradientAt = (t: number): Tensor => {
     const params = { ...model.params, ...tree.mapTree(v, (d, name) => moved(model.params[name]!, d, t)) };
-    return tree.toHost(curvature.lossGradient({ ...model, params }, data, options).gradient);
+    const { gradient } = curvature.lossGradient({ ...model, params }, data, options);
+    return tf.concat1d(Object.values(gradient).map((g) => tf.reshape(g, [g.size])));
   };
-  const [near, back, far, farBack] = [at(STEP), at(-STEP), at(2 * STEP), at(-2 * STEP)];
+  const names = model.net.prunable;
+  const parts = tf.split(
+    fourPointSlope(gradientAt),
+    names.map((name) => model.params[name]!.size),
+  );
+  return Object.fromEntries(names.map((name, i) => [name, tf.reshape(parts[i]!, model.params[name]!.shape)]));
+}
+
+/** diag(H), one whole product with H for every weight of these layers (default: all). */
+export function hessianDiagonal(
+  model: Model,
+  data: Batch,
+  options: curvature.LossOptions = {},
+  keys: readonly string[] = model.net.prunable,
+): Record<string, Float64Array> {
   return Object.fromEntries(
-    model.net.prunable.map((name) => [
+    keys.map((name) => [
       name,
-      Float64Array.from(near[name]!, (value, j) => {
-        const close = value - back[name]![j]!;
-        const wide = far[name]![j]! - farBack[name]![j]!;
-        return (8 * close - wide) / (12 * STEP);
+      Float64Array.from({ length: model.params[name]!.size }, (_, j) => {
+        const product = curvature.hessianProduct(model, data, { [name]: unit(model, name, j) }, options);
+        const value = product[name]!.dataSync()[j]!;
+        tree.disposeTree(product);
+        return value;
       }),
     ]),
   );
+}
+
+/** One layer's block of the Hessian's residual part H - G, row by row. */
+export function residualBlock(
+  model: Model,
+  data: Batch,
+  name: string,
+  options: curvature.LossOptions = {},
+): Float64Array[] {
+  return Array.from({ length: model.params[name]!.size }, (_, j) => {
+    const product = curvature.hessianResidualProduct(model, data, { [name]: unit(model, name, j) }, options);
+    const row = Float64Array.from(product[name]!.dataSync());
+    tree.disposeTree(product);
+    return row;
+  });
+}
+
+function unit(model: Model, name: string, j: number): Tensor {
+  const { size, shape } = model.params[name]!;
+  return backend.tf.tidy(() => backend.tf.reshape(backend.tf.oneHot([j], size, 1, 0, "float32"), shape as number[]));
 }

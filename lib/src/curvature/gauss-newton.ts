@@ -116,7 +116,7 @@ function gaussNewton(model: Model, data: Batch, options: Wanted): { diagonal?: T
 type Probes = (from: number, n: number, first: number, m: number) => Tensor2D;
 
 /** Coefficients of the root's columns, [m n, C] direction-major: unit vectors (exact) or random signs. */
-function probesOf(
+export function probesOf(
   { method = "exact", draws = 1, seed = 0 }: GnDiagOptions,
   n: number,
   classes: number,
@@ -136,7 +136,7 @@ function probesOf(
 }
 
 /** sum over images i and stacked directions m of (A_i^T dy_mi)^2, in the shape of the weight. */
-function perImageSquares(node: NetNode, point: Point, dy: Tensor, memoryBytes: number): Tensor {
+export function perImageSquares(node: NetNode, point: Point, dy: Tensor, memoryBytes: number): Tensor {
   const weight = point.params.weight!;
   const a = ruleOf(node).weighted!.patches(point);
   const [n, positions, k] = a.shape;
@@ -270,7 +270,7 @@ export function forEachChunk(model: Model, x: Tensor, directions: number, memory
   }
 }
 
-function checked(model: Model, data: Batch): { n: number; classes: number } {
+export function checked(model: Model, data: Batch): { n: number; classes: number } {
   if (model.head === undefined) throw new Error("gauss-newton: the model needs a head (the outputs are the task's)");
   const n = data.x.shape[0];
   if (n === 0) throw new RangeError("gauss-newton: data must hold at least one image, got 0");

@@ -1,9 +1,10 @@
 /** Products with the Hessian of the loss, exact and without a tape: the tangent of a gradient, forward over reverse. */
 import { tf } from "../backend";
 import { addAll, type Maybe, type Point, ruleOf } from "../layers";
-import type { Batch, Model, NetNode, Tensor, Tree } from "../types";
+import { prunableWeights } from "../nets";
+import type { Batch, Model, Net, NetNode, Tensor, Tensor2D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { forEachChunk, type LossOptions } from "./gauss-newton";
+import { forEachChunk, gnBlockProduct, type LossOptions } from "./gauss-newton";
 import { taskSize } from "./loss";
 import { squaredErrorMeanOverNC } from "./losses";
 import { backward, backwardTangent, spread, type Trace } from "./pass";
@@ -36,7 +37,7 @@ function product(
   gaussNewton: boolean,
 ): Tree {
   const { n, classes } = taskSize(model, data);
-  assertPrunable("hessianProduct", model, v);
+  assertPrunable(model, v);
   const sum = new TreeSum();
   try {
     // two directions: cotangents and their tangents
@@ -57,8 +58,112 @@ function product(
   }
 }
 
+export interface HessianBlockOptions extends LossOptions {
+  /** v_B for the layers that are wanted, by key (default: all layers, their own weights theta_B) */
+  readonly v?: Tree;
+}
+
+/**
+ * H_BB v_B for every layer B alone, H_BB its block of the Hessian. Sum_j theta_j (H_BB theta_B)_j over a layer is twice the second-order
+ * part of the loss change of removing it.
+ * Cost: a gradient and, for each layer, two passes over what lies above it; where `hessianEqualsGaussNewton` and v is not given, that of
+ * `gnBlockProduct` for all layers at once.
+ * @returns tree shaped like v; the caller disposes it
+ */
+export function hessianBlockProduct(model: Model, data: Batch, options: HessianBlockOptions = {}): Tree {
+  if (options.v === undefined && hessianEqualsGaussNewton(model.net).equal) return gnBlockProduct(model, data, options);
+  const { loss = squaredErrorMeanOverNC(), v = prunableWeights(model), memoryBytes } = options;
+  const { n, classes } = taskSize(model, data);
+  assertPrunable(model, v);
+  const sum = new TreeSum();
+  try {
+    forEachChunk(model, data.x, 2, memoryBytes, (trace, from, size) => {
+      const labels = data.labels.subarray(from, from + size);
+      const cotangents = allCotangents(trace, loss.gradient(trace.outputs, labels));
+      for (const node of layersOf(model.net, Object.keys(v)))
+        tf.tidy(() => {
+          const key = node.params.weight!;
+          const point = trace.points[node.id]!;
+          const rule = ruleOf(node);
+          const moved = rule.jvp(point, [null], { weight: v[key]! })!;
+          const ddy = layerCotangentTangent(trace, cotangents, node, moved, (outputs) =>
+            loss.hessianProduct(trace.outputs, outputs),
+          );
+          if (ddy) sum.add(key, rule.paramGrad!(point, ddy).weight!);
+        });
+    });
+    return sum.finish(1 / loss.divisor(n, classes), Object.keys(v));
+  } finally {
+    sum.dispose();
+  }
+}
+
+/**
+ * How the cotangent of one layer's output moves when that output moves by `moved`: only nodes above the layer are visited.
+ * @param doutputs from the tangent of the outputs to that of their cotangent; null: it stays (the residual part alone)
+ */
+export function layerCotangentTangent(
+  trace: Trace,
+  cotangents: Tree,
+  layer: NetNode,
+  moved: Tensor,
+  doutputs: (outputs: Tensor2D) => Maybe,
+): Maybe {
+  const motion = spread(trace, { nodes: { [layer.id]: moved } });
+  const within = (id: string): boolean => motion.nodes[id] != null;
+  let result: Maybe;
+  backwardTangent(trace, { cotangents, motion, within }, doutputs(motion.outputs), (node, _point, _dx, _dy, ddy) => {
+    if (node === layer) result = ddy;
+  });
+  return result;
+}
+
+/**
+ * Whether each of these layers' blocks H_BB of the Hessian, their diagonals included, EQUALS that of the Gauss-Newton matrix, for any
+ * loss and at any outputs: the outputs are then piecewise linear in the layer's weight, which takes that it is used once and that
+ * only piecewise linear operations lie between it and the outputs. True of ReLU nets with frozen norms. Blocks that join two layers differ.
+ * @param keys prunable weights (default: all)
+ */
+export function hessianEqualsGaussNewton(
+  net: Net,
+  keys: readonly string[] = net.prunable,
+): { equal: boolean; because: string } {
+  for (const key of keys) {
+    const because = curvedBetween(net, key);
+    if (because !== undefined) return { equal: false, because };
+  }
+  return { equal: true, because: "every operation between these weights and the outputs is piecewise linear" };
+}
+
+/** What makes the outputs curved in this weight; undefined when nothing does. */
+function curvedBetween(net: Net, key: string): string | undefined {
+  const users = usersOf(net, key);
+  if (!net.prunable.includes(key)) throw new Error(`hessian: ${net.name} has no prunable weight '${key}'`);
+  if (users.length > 1) return `'${key}' is used by ${users.length} nodes`;
+  const above = new Set(users.map(({ id }) => id));
+  for (const node of net.nodes) {
+    if (!node.inputs.some((id) => above.has(id))) continue;
+    above.add(node.id);
+    if (ruleOf(node).bend !== "none") return `'${node.id}' (${node.kind}) lies between '${key}' and the outputs`;
+  }
+  return undefined;
+}
+
+/** The layers with these weights. @throws Error naming a weight that several nodes use: it has no block of one layer */
+export function layersOf(net: Net, keys: readonly string[]): NetNode[] {
+  return keys.map((key) => {
+    const [node, ...others] = usersOf(net, key);
+    if (node === undefined || others.length > 0 || ruleOf(node).weighted === undefined)
+      throw new Error(`hessian: '${key}' must be the weight of one layer`);
+    return node;
+  });
+}
+
+const usersOf = (net: Net, key: string): NetNode[] =>
+  net.nodes.filter(({ params }) => Object.values(params).includes(key));
+
 /** Cotangent of every node's output, by id. */
-function allCotangents(trace: Trace, cotangent: Tensor): Tree {
+export function allCotangents(trace: Trace, cotangent: Tensor): Tree {
   const all: Record<string, Tensor> = {};
   backward(trace, cotangent, (node, _, dy) => {
     all[node.id] = dy;
@@ -76,11 +181,11 @@ function weightGradTangent(node: NetNode, point: Point, dx: readonly Maybe[], dy
   );
 }
 
-function assertPrunable(where: string, { net, params }: Model, v: Tree): void {
+function assertPrunable({ net, params }: Model, v: Tree): void {
   for (const [key, tensor] of Object.entries(v)) {
-    if (!net.prunable.includes(key)) throw new Error(`${where}: ${net.name} has no prunable weight '${key}'`);
+    if (!net.prunable.includes(key)) throw new Error(`hessian: ${net.name} has no prunable weight '${key}'`);
     const { shape } = params[key]!;
     if (shape.join() !== tensor.shape.join())
-      throw new Error(`${where}: v['${key}'] must be [${shape}], got [${tensor.shape}]`);
+      throw new Error(`hessian: v['${key}'] must be [${shape}], got [${tensor.shape}]`);
   }
 }

@@ -1,5 +1,7 @@
 /** Whole-net derivatives and second-order quantities; no word of pruning. */
 export { type ChunkInverseOptions, gnChunkInverseDiagonal } from "./chunk-inverse";
+export { empiricalFisherChunkInverseDiagonal, empiricalFisherDiag, type FisherChunkOptions } from "./empirical-fisher";
+export { type DiagonalEstimate, type NegativeShare, negativeShare } from "./estimate";
 export {
   type ChunkOptions,
   type GnDiagOptions,
@@ -9,7 +11,15 @@ export {
   gnProduct,
   type LossOptions,
 } from "./gauss-newton";
-export { hessianProduct, hessianResidualProduct } from "./hessian";
+export {
+  type HessianBlockOptions,
+  hessianBlockProduct,
+  hessianEqualsGaussNewton,
+  hessianProduct,
+  hessianResidualProduct,
+} from "./hessian";
+export { type HessianDiagOptions, hessianDiag } from "./hessian-diagonal";
+export { type KfacFactors, type KfacOptions, kfacDiag, kfacFactors, kfacProduct } from "./kfac";
 export {
   type LossChange,
   type LossChangesOptions,
@@ -22,7 +32,9 @@ export {
   lossMeanOverNC,
   lossValue,
 } from "./loss";
+export { type LayerPart, type LossParts, lossParts } from "./loss-parts";
 export { type CrossEntropyOptions, crossEntropyMeanOverN, type Loss, oneHot, squaredErrorMeanOverNC } from "./losses";
+export { gnDiagMonteCarlo, type MonteCarloOptions } from "./monte-carlo";
 export { backward, forward, jvp, predict, type Tangents, type Trace, type Visit, vjp } from "./pass";
 export {
   blockOf,
