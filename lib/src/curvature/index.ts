@@ -33,6 +33,7 @@ export {
   lossValue,
 } from "./loss";
 export { type LayerPart, type LossParts, lossParts } from "./loss-parts";
+export { lossPlane } from "./loss-plane";
 export { type CrossEntropyOptions, crossEntropyMeanOverN, type Loss, oneHot, squaredErrorMeanOverNC } from "./losses";
 export { gnDiagMonteCarlo, type MonteCarloOptions } from "./monte-carlo";
 export { backward, forward, jvp, predict, type Tangents, type Trace, type Visit, vjp } from "./pass";
