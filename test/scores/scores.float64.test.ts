@@ -1,10 +1,21 @@
-import { type Batch, backend, type Model, type Net, nets, type Scorer, scores, type Tree, tree } from "secateur";
+import {
+  type Batch,
+  backend,
+  curvature,
+  type Model,
+  type Net,
+  nets,
+  type Scorer,
+  scores,
+  type Tree,
+  tree,
+} from "secateur";
 import { describe, expect, test } from "vitest";
 import { gnBlock, gnBlockProducts, gnDiagonal, inverse, jacobian } from "../oracle/jacobian";
 import { pathScores } from "../oracle/paths";
 import "../support/close-tree";
 import { owned } from "../support/owned";
-import { everyLayer, tinyBatch, tinyModel, tinyNets } from "../support/tiny-nets";
+import { everyLayer, tinyBatch, tinyModel, tinyNets, tinyViT } from "../support/tiny-nets";
 
 const { tf, stream } = backend;
 const exact = { rtol: 1e-11 }; // sums of a few thousand float64 products in another order
@@ -160,22 +171,72 @@ describe("pathExclusion", () => {
   });
 });
 
+describe("hessianDiagonal", () => {
+  const relu = tinyModel(pathNet());
+  const vit = tinyModel(tinyViT());
+  const data = tinyBatch(vit.net, { n: 4 });
+  const host = (scorer: Scorer) => tree.toHost(scorer.score(vit, data));
+
+  test("on a ReLU net it is `diagonal`, whatever the draws", () => {
+    const images = tinyBatch(relu.net);
+    const expected = scores.diagonal().score(relu, images);
+    for (const seed of [0, 1])
+      expect(scores.hessianDiagonal({ draws: 2, seed }).score(relu, images)).toBeNearTree(expected, exact);
+  });
+
+  test("on a ViT it is theta^2 times the estimated Hessian diagonal, negative for some weights and other than `diagonal`", () => {
+    const options = { draws: 3, seed: 5 };
+    const { diagonal } = curvature.hessianDiag(vit, data, options);
+    const expected = tree.zipTree(nets.prunableWeights(vit), diagonal, (w, h) => tf.mul(tf.square(w), h));
+    const signed = host(scores.hessianDiagonal(options));
+    expect(signed).toBeNearTree(expected, { rtol: 0 });
+    expect(Object.values(signed).some((values) => values.some((v) => v < 0))).toBe(true);
+    const sizes = host(scores.hessianDiagonal({ ...options, ranking: "absolute" }));
+    for (const name of vit.net.prunable) expect(sizes[name]).toEqual(signed[name]!.map(Math.abs));
+  });
+
+  test("another ranking is refused", () =>
+    expect(() => scores.hessianDiagonal({ ranking: "both" as never })).toThrow(/'signed' or 'absolute', got 'both'/));
+});
+
 describe("every scorer", () => {
   const model = tinyModel(pathNet());
   const data = tinyBatch(model.net);
   const other = tinyBatch(model.net, { seed: 77 });
-  const all: Scorer[] = [
+  const { crossEntropyMeanOverN } = curvature;
+  const unlabelled: Scorer[] = [
     scores.magnitude(),
+    scores.layerwise(scores.magnitude()),
+    scores.lamp(),
+    scores.synflow(),
     scores.diagonal(),
     scores.diagonal({ method: "rademacher", draws: 2, seed: 3 }),
+    scores.diagonal({ loss: crossEntropyMeanOverN() }),
+    scores.layerwise(scores.diagonal()),
+    scores.obd(),
+    scores.hessianDiagonal(), // exact on this net
     scores.blockQuadratic(),
-    scores.blockQuadratic({ ranking: "signed" }),
+    scores.blockQuadratic({ ranking: "signed", loss: crossEntropyMeanOverN({ temperature: 2 }) }),
     scores.blockObs(),
     scores.blockObs({ chunk: 16, damping: 0.1 }),
     scores.pathExclusion(),
     scores.random(),
     scores.random({ seed: 1 }),
   ];
+  const labelled: Scorer[] = [
+    scores.snip(),
+    scores.snip({ loss: crossEntropyMeanOverN({ temperature: 200 }) }),
+    scores.taylor(),
+    scores.taylor({ order: 2 }),
+    scores.grasp(),
+    scores.grasp({ loss: crossEntropyMeanOverN({ temperature: 200 }) }),
+    scores.fisher(),
+    scores.woodFisher(),
+    scores.obd({ firstOrder: true }),
+    scores.hutchinson(),
+    scores.hutchinson({ draws: 2, seed: 1, ranking: "absolute" }),
+  ];
+  const all = [...unlabelled, ...labelled];
 
   test.each(all)("$name leaves nothing behind, and its tree is shaped like the prunable weights", (scorer) => {
     const result = owned(() => scorer.score(model, data) as never) as Tree;
@@ -194,24 +255,63 @@ describe("every scorer", () => {
     expect(same).toBe(!scorer.usesData);
   });
 
-  test.each(all.filter(({ name }) => !name.startsWith("random")))("$name does not look at the labels", (scorer) => {
-    const relabelled = { x: data.x, labels: data.labels.map((l) => (l + 1) % 3) };
+  const relabelled = { x: data.x, labels: data.labels.map((l) => (l + 1) % 3) };
+
+  test.each(unlabelled)("$name does not look at the labels", (scorer) => {
     expect(scorer.score(model, relabelled)).toBeNearTree(scorer.score(model, data), { rtol: 0 });
+  });
+
+  test.each(labelled)("$name looks at the labels", (scorer) => {
+    const [a, b] = [data, relabelled].map((batch) => tree.toHost(scorer.score(model, batch)));
+    expect(Object.keys(a!).some((name) => a![name]!.some((v, j) => v !== b![name]![j]))).toBe(true);
   });
 
   test("names tell options apart", () => {
     expect(all.map(({ name }) => name)).toEqual([
       "magnitude",
+      "layerwise-magnitude",
+      "lamp",
+      "synflow",
       "diagonal",
       "diagonal-rademacher2-seed3",
+      "diagonal-crossEntropyMeanOverN(T=1)",
+      "layerwise-diagonal",
+      "obd",
+      "hessianDiagonal8-signed",
       "blockQuadratic-absolute",
-      "blockQuadratic-signed",
+      "blockQuadratic-signed-crossEntropyMeanOverN(T=2)",
       "blockObs32",
       "blockObs16-damping0.1",
       "pathExclusion",
       "random",
       "random-seed1",
+      "snip",
+      "snip-crossEntropyMeanOverN(T=200)",
+      "taylor1",
+      "taylor2",
+      "grasp",
+      "grasp-crossEntropyMeanOverN(T=200)",
+      "fisher",
+      "woodFisher32",
+      "obd-firstOrder",
+      "hutchinson1-signed",
+      "hutchinson2-absolute-seed1",
     ]);
+  });
+
+  test("the catalogue says of every default what it looks at, and which nets it is for", () => {
+    const entries = scores.catalogue();
+    expect(new Set(entries.map(({ name }) => name)).size).toBe(entries.length);
+    const gelu = tinyModel(everyLayer());
+    for (const { name, looksAt, nets: which } of entries) {
+      const scorer = all.find((s) => s.name === name)!;
+      expect(scorer, name).toBeDefined();
+      const labels = labelled.includes(scorer) || name.startsWith("hessianDiagonal"); // which sees them on other nets
+      expect(looksAt, name).toBe(labels ? "images and labels" : scorer.usesData ? "images" : "nothing");
+      const onGelu = () => scorer.score(gelu, tinyBatch(gelu.net));
+      if (which === "ReLU nets") expect(onGelu, name).toThrow(/defined for ReLU nets/);
+      else expect(onGelu, name).not.toThrow();
+    }
   });
 
   test("random: U(0, 1), another seed gives other numbers", () => {

@@ -1,12 +1,14 @@
 import { tf } from "../backend";
-import { type ChunkOptions, gnBlockProduct } from "../curvature";
+import { gnBlockProduct, type LossOptions } from "../curvature";
 import { prunableWeights } from "../nets";
 import { zipTree } from "../tree";
 import type { Scorer } from "../types";
+import { withLoss } from "./loss-name";
+import { type Ranking, rankedBy } from "./ranking";
 
-export interface BlockQuadraticOptions extends ChunkOptions {
-  /** rank by the value itself (removing a weight with a negative share lowers the quadratic form) or by its size */
-  readonly ranking?: "signed" | "absolute";
+export interface BlockQuadraticOptions extends LossOptions {
+  /** default "absolute" */
+  readonly ranking?: Ranking;
 }
 
 /**
@@ -15,19 +17,15 @@ export interface BlockQuadraticOptions extends ChunkOptions {
  * One of three readings of the paper's block score (see docs/decisions).
  */
 export function blockQuadratic({ ranking = "absolute", ...options }: BlockQuadraticOptions = {}): Scorer {
-  if (ranking !== "signed" && ranking !== "absolute")
-    throw new RangeError(`ranking must be 'signed' or 'absolute', got '${ranking}'`);
+  const rank = rankedBy(ranking);
   return {
-    name: `blockQuadratic-${ranking}`,
+    name: withLoss(`blockQuadratic-${ranking}`, options),
     unit: "loss",
     usesData: true,
     score: (model, data) =>
       tf.tidy(
         () =>
-          zipTree(prunableWeights(model), gnBlockProduct(model, data, options), (w, g) => {
-            const share = tf.mul(w, g);
-            return ranking === "signed" ? share : tf.abs(share);
-          }) as never,
+          zipTree(prunableWeights(model), gnBlockProduct(model, data, options), (w, g) => rank(tf.mul(w, g))) as never,
       ),
   };
 }

@@ -1,7 +1,20 @@
 /** One criterion a file: a factory with options that returns a Scorer. The highest scores are kept. */
 export { blockObs } from "./block-obs";
 export { type BlockQuadraticOptions, blockQuadratic } from "./block-quadratic";
+export { type CatalogueEntry, catalogue } from "./catalogue";
 export { diagonal } from "./diagonal";
+export { type HessianDiagonalOptions, hessianDiagonal } from "./hessian-diagonal";
+export { type HutchinsonOptions, hutchinson } from "./hutchinson";
+export { layerwise } from "./layerwise";
+export { type ObdOptions, obd } from "./lecun1989-obd";
+export { snip } from "./lee2019-snip";
+export { lamp } from "./lee2021-lamp";
 export { magnitude } from "./magnitude";
+export { type TaylorOptions, taylor } from "./molchanov2019-taylor";
 export { pathExclusion } from "./path-exclusion";
 export { random } from "./random";
+export type { Ranking } from "./ranking";
+export { woodFisher } from "./singh2020-woodfisher";
+export { synflow } from "./tanaka2020-synflow";
+export { fisher } from "./theis2018-fisher";
+export { grasp } from "./wang2020-grasp";
