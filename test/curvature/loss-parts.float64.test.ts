@@ -151,3 +151,30 @@ describe("lossParts", () => {
     expect(() => curvature.lossParts(model, data, [step])).toThrow(message);
   });
 });
+
+test("lossPlane: the loss at theta + s a + t b, whatever parameters the directions name", () => {
+  const model = tinyModel(reluResidual());
+  const data = tinyBatch(model.net);
+  const a = stepOf(model, 0.1);
+  const b: Tree = { "bn1.bias": tf.tensor1d([0.1, -0.2, 0.3]), "conv1.weight": stepOf(model, 0.2, 9)["conv1.weight"]! };
+  const shares = { sharesOfA: [0, 0.5, -1], sharesOfB: [0, 2] };
+  let losses: number[][] = [];
+  owned(() => {
+    losses = curvature.lossPlane(model, data, { a, b }, shares);
+    return [];
+  });
+  shares.sharesOfB.forEach((t, i) => {
+    shares.sharesOfA.forEach((s, j) => {
+      const params = tree.mapTree(model.params, (w, key) =>
+        tf.add(w, tf.add(tf.mul(a[key] ?? 0, s), tf.mul(b[key] ?? 0, t))),
+      );
+      near(losses[i]![j]!, curvature.lossMeanOverNC({ ...model, params }, data), 1e-13);
+    });
+  });
+  expect(() => curvature.lossPlane(model, data, { a, b }, { sharesOfA: [0], sharesOfB: [Number.NaN] })).toThrow(
+    /got NaN/,
+  );
+  expect(() => curvature.lossPlane(model, data, { a, b: { nothing: tf.zeros([1]) } }, shares)).toThrow(
+    /no parameter 'nothing'/,
+  );
+});

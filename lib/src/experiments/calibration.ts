@@ -144,7 +144,8 @@ function expandedOn(
   }
 }
 
-function checkTasks(tasks: readonly string[]): void {
+/** Throws unless there are tasks and all of them are known. */
+export function checkTasks(tasks: readonly string[]): void {
   if (tasks.length === 0) throw new RangeError("tasks must not be empty");
   const names = allTasks().map(({ name }) => name);
   for (const task of tasks)

@@ -10,6 +10,19 @@ export {
   type MaskOrigin,
   type PairOverlap,
 } from "./forensics";
+export {
+  type Landscape,
+  type LandscapeSettings,
+  landscape,
+  landscapePlane,
+  landscapeSlices,
+  type Plane,
+  type PlaneSettings,
+  type Slice,
+  type SliceSettings,
+  type TaskOverlap,
+  type TaskSpectrum,
+} from "./landscape";
 export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type RunOptions } from "./p1";
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
