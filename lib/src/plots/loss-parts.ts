@@ -21,7 +21,7 @@ const parts: readonly (readonly [metric: string, name: string, colour: string])[
 
 /**
  * What a measured change of the loss is made of: for every score a panel, for every keep ratio a bar of parts in percent of the
- * measured change; parts and change are summed over runs and tasks first. Above a bar: the mean measured change.
+ * measured change; parts and change are summed over runs and tasks first. Above a bar: the mean measured change in thousandths.
  * @param rows of `experiments.calibration`
  * @throws RangeError when there is no row of the parts for these kinds of task
  */
@@ -33,7 +33,7 @@ export function lossParts(rows: readonly Row[], options: LossPartsOptions = {}):
     ["score", "rounds"],
   ).sort((a, b) => bySeries(a.key, b.key));
   if (series.length === 0) throw new RangeError(`lossParts: no pruned row 'lossChange' for ${taskKinds.join(", ")}`);
-  const columns = Math.min(3, series.length);
+  const columns = Math.min(series.length === 4 ? 2 : 3, series.length);
   const lines = Math.ceil(series.length / columns);
   const grid = panels(series.length, columns, { x: 0.035, y: 0.26 / lines });
   const data: Trace[] = [];
@@ -64,7 +64,7 @@ export function lossParts(rows: readonly Row[], options: LossPartsOptions = {}):
     for (const [k, keep] of keeps.entries()) {
       const n = changes.filter((row) => row.keep === keep).length;
       annotations.push({
-        text: (sumOf("lossChange", keep) / n).toPrecision(2),
+        text: Number(((1000 * sumOf("lossChange", keep)) / n).toPrecision(2)).toLocaleString("en-US"),
         xref: `x${panel.id}`,
         yref: `y${panel.id}`,
         x: k,
@@ -95,7 +95,7 @@ export function lossParts(rows: readonly Row[], options: LossPartsOptions = {}):
     data,
     title: options.title,
     caption: options.caption,
-    note: `The parts of a bar add up to 100 %; numbers above: measured change of the loss, mean over n = ${each} runs and tasks (${taskKinds.join(", ")}).`,
+    note: `The parts of a bar add up to 100 %; numbers above: measured change in thousandths of the loss's unit, mean over n = ${each} runs and tasks (${taskKinds.join(", ")}).`,
     height: 60 + 250 * lines,
     margin: { t: options.title ? 66 : 30, b: 56 },
     annotations,

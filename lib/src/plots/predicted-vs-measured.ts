@@ -105,7 +105,11 @@ export function predictedVsMeasured(rows: readonly Row[], options: PredictedVsMe
       exponentformat: "power",
       minor: { ticks: "outside", ticklen: 2 },
     };
-    axes[`xaxis${panel.id}`] = axis(`predicted change (${unit})`, { ...log, domain: panel.x, anchor: `y${panel.id}` });
+    axes[`xaxis${panel.id}`] = axis(metrics.length > 2 ? "predicted change" : `predicted change (${unit})`, {
+      ...log,
+      domain: panel.x,
+      anchor: `y${panel.id}`,
+    });
     axes[`yaxis${panel.id}`] = axis(`measured change (${unit})`, {
       ...log,
       anchor: `x${panel.id}`,
