@@ -42,8 +42,11 @@ function settle(result: Result): void {
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-/** Resident memory now. */
-export const restingMiB = (): number => process.memoryUsage.rss() / 2 ** 20;
+/** Resident memory now, garbage collected if the process was started with --expose-gc. */
+export function restingMiB(): number {
+  global.gc?.();
+  return process.memoryUsage.rss() / 2 ** 20;
+}
 
 /** Starts anew with the peak (Linux forgets it when told so; elsewhere it stays that of the process); the result reads it. */
 export function watchPeak(rest: number): () => number {

@@ -1,6 +1,6 @@
 /** One measurement a process: what an earlier one left behind in memory does not count. */
 import { fork } from "node:child_process";
-import { nets } from "secateur";
+import { curvature, nets } from "secateur";
 import { type Measured, measure, restingMiB, watchPeak } from "./measure";
 import { finetuningStep, quantityNamed } from "./quantities";
 import { subject } from "./subject";
@@ -26,7 +26,7 @@ export const FINETUNING = "fine-tuning step";
 /** @throws Error with the message of what went wrong in the process */
 export function inOwnProcess(task: Task): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = fork(__filename, [], { execArgv: process.execArgv });
+    const child = fork(__filename, [], { execArgv: [...process.execArgv, "--expose-gc"] });
     child.once("message", (outcome) => resolve(outcome as Outcome));
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`bench: ${task.quantity} on ${task.net} ended with ${code}`)));
@@ -37,6 +37,7 @@ export function inOwnProcess(task: Task): Promise<Outcome> {
 async function carriedOut({ net, images, classes, quantity, repeat, memoryBytes }: Task): Promise<Outcome> {
   const s = subject(net, { images, classes });
   const forward = 2 * nets.macs(s.model.net) * images;
+  curvature.predict(s.model, s.data.x).dispose(); // uploads parameters and images: they are at rest
   const rest = restingMiB();
   if (quantity === FINETUNING) {
     const peakMiB = watchPeak(rest);
