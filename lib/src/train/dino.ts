@@ -5,7 +5,14 @@ import { initialise } from "../nets";
 import { mapTree, pickTree } from "../tree";
 import type { Net, Tensor, Tensor1D, Tensor2D, Tree } from "../types";
 import { movedAverage } from "./ema";
-import { checkRecipe, type EpochRecord, type PretrainOptions, type TrainingRecipe, trainLoop } from "./loop";
+import {
+  checkRecipe,
+  type EpochRecord,
+  FIRST_ALARM,
+  type PretrainOptions,
+  type TrainingRecipe,
+  trainLoop,
+} from "./loop";
 import type { AdamWSettings } from "./optimiser";
 import { withProjection } from "./projection";
 import { cosineRampSchedule, type Ramp, rampSchedule } from "./schedule";
@@ -27,7 +34,7 @@ export type DinoRecipe = TrainingRecipe &
     readonly centreMomentum: number;
     /** of the moving average that the teacher is: a half cosine from one to the other */
     readonly teacherMomentum: { readonly from: number; readonly to: number };
-    /** the run stops when the teacher's outputs tell less than so many nats about the image, after two epochs or later */
+    /** the run stops when the teacher's outputs tell less than so many nats about the image, after three epochs or later */
     readonly leastInformation: number;
   };
 export type DinoSettings = DinoRecipe & { readonly seed: number };
@@ -196,7 +203,7 @@ export async function pretrainDino(
         featureSpread: featureSpread! / stepsPerEpoch,
       }),
       alarm: ({ teacherEntropy, teacherInformation }, epoch) =>
-        epoch >= 2 && teacherInformation < settings.leastInformation
+        epoch >= FIRST_ALARM && teacherInformation < settings.leastInformation
           ? `the teacher collapses: its outputs tell ${teacherInformation.toFixed(3)} nats about the image, at least ${settings.leastInformation} are asked for; its entropy is ${teacherEntropy.toFixed(2)} of ${Math.log(prototypes).toFixed(2)} (all: uniform, 0: one prototype for every image); lower the rate, the teacher's temperature or the strength at the start`
           : undefined,
     },

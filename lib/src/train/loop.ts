@@ -75,6 +75,9 @@ export interface Method<Summary extends object> {
   readonly alarm?: (summary: Summary, epoch: number) => string | undefined;
 }
 
+/** Epoch from which on outputs that are all alike are a collapse; at the start they are close together in healthy runs too. */
+export const FIRST_ALARM = 3;
+
 /** @throws RangeError naming the setting that is out of range */
 export function checkRecipe({ epochs, batchSize }: TrainingRecipe, seed: number, images: number): void {
   if (!(Number.isInteger(epochs) && epochs >= 1))

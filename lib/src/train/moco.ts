@@ -5,7 +5,14 @@ import { initialise } from "../nets";
 import { mapTree, pickTree } from "../tree";
 import type { Net, Tensor2D, Tensor4D, Tree } from "../types";
 import { movedAverage } from "./ema";
-import { checkRecipe, type EpochRecord, type PretrainOptions, type TrainingRecipe, trainLoop } from "./loop";
+import {
+  checkRecipe,
+  type EpochRecord,
+  FIRST_ALARM,
+  type PretrainOptions,
+  type TrainingRecipe,
+  trainLoop,
+} from "./loop";
 import type { AdamWSettings, SgdSettings } from "./optimiser";
 import { withProjection } from "./projection";
 import { enqueued, startQueue } from "./queue";
@@ -24,7 +31,7 @@ export type MocoRecipe = TrainingRecipe &
     readonly temperature: number;
     /** images whose batch norm statistics are taken together in the key encoder, after shuffling: a divisor of the batch size */
     readonly normGroup: number;
-    /** the run stops when the spread of the queries is below this after two epochs or later */
+    /** the run stops when the spread of the queries is below this after three epochs or later; before, it may dip and recover */
     readonly leastSpread: number;
   };
 export type MocoSettings = MocoRecipe & { readonly seed: number };
@@ -43,7 +50,7 @@ export const MOCO_RESNET: MocoRecipe & SgdSettings = {
   keyMomentum: 0.99,
   temperature: 0.2,
   normGroup: 32,
-  leastSpread: 0.05,
+  leastSpread: 0.02,
 };
 
 const { momentum: _, ...SHARED } = MOCO_RESNET;
@@ -163,7 +170,7 @@ export async function pretrainMoco(
         featureSpread: spread! / stepsPerEpoch,
       }),
       alarm: ({ featureSpread }, epoch) =>
-        epoch >= 2 && featureSpread < settings.leastSpread
+        epoch >= FIRST_ALARM && featureSpread < settings.leastSpread
           ? `the outputs collapse: their spread is ${featureSpread.toFixed(3)} (0: all the same), at least ${settings.leastSpread} is asked for; lower the rate or the strength at the start`
           : undefined,
     },
