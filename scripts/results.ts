@@ -32,6 +32,8 @@ interface Study {
   readonly title: string;
   readonly notebooks: { readonly p1: string; readonly p2: string };
   readonly p1: experiments.P1Settings;
+  /** what P1's rows say beside the claims that all nets share */
+  verdicts(rows: readonly Row[]): experiments.Claim[];
   /** together they make one file */
   readonly p2: readonly experiments.P2Settings[];
 }
@@ -61,6 +63,7 @@ const STUDIES: Readonly<Record<string, Study>> = {
   resnet: {
     suffix: "",
     title: "ResNet",
+    verdicts: () => [],
     notebooks: { p1: "03-p1-pruning-keeps-transfer", p2: "04-p2-fine-tuning" },
     ...studyOf("rs64x1", 0.3, [
       once(scores.magnitude()),
@@ -76,15 +79,18 @@ const STUDIES: Readonly<Record<string, Study>> = {
   vit: {
     suffix: "-vit",
     title: "Vision Transformer",
+    verdicts: experiments.transformerVerdicts,
     notebooks: { p1: "07-vision-transformers", p2: "07-vision-transformers" },
     ...studyOf("vh128x4", 0.1, [
       once(scores.magnitude()),
       once(scores.diagonal()),
       inRounds(scores.diagonal()),
+      once(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
+      inRounds(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
+      once(scores.hessianDiagonal({ draws: 4, ranking: "signed" })),
       once(scores.blockObs({ chunk: 16 })),
       inRounds(scores.blockObs({ chunk: 16 })),
-      once(scores.blockQuadratic()),
-      inRounds(scores.blockQuadratic()),
+      once(scores.snip()),
       once(scores.random()),
     ]),
   },
@@ -116,7 +122,7 @@ function claimsDocument(): string {
       title: `P1 on the ${study.title}: pruning on a source keeps transfer`,
       file: `p1${study.suffix}`,
       notebook: study.notebooks.p1,
-      verdicts: experiments.p1Verdicts,
+      verdicts: (rows: readonly Row[]) => [...experiments.p1Verdicts(rows), ...study.verdicts(rows)],
     },
     {
       title: `P2 on the ${study.title}: fine-tuning on the source lifts transfer`,
@@ -214,7 +220,7 @@ async function writeDocuments(): Promise<void> {
   for (const study of finished()) {
     const figures = {
       p1: plots.sparsityCurve(
-        rowsOf("p1", study).filter((row) => !/^(pathExclusion|blockQuadratic)/.test(row.score)),
+        rowsOf("p1", study).filter((row) => !/^(pathExclusion|blockQuadratic|hessianDiagonal|snip)/.test(row.score)),
         { title: `Pruning a ${study.title} on one task: accuracy on that task, on other tasks, far away` },
       ),
       p2: plots.beforeAfter(
