@@ -1,6 +1,19 @@
 import type { Figure } from "secateur";
 import { plots } from "secateur";
-import { grid, layers, lossRows, p1Rows, p2Rows, partRows, rings, spread } from "./made-up";
+import {
+  densityCurve,
+  grid,
+  landscapeRows,
+  layers,
+  lossRows,
+  p1Rows,
+  p2Rows,
+  partRows,
+  plane,
+  rings,
+  slices,
+  spread,
+} from "./made-up";
 
 const tenPictures = plots.tile(
   Array.from({ length: 30 }, (_, k) => rings(28, k % 10)),
@@ -48,6 +61,35 @@ export const figures: Readonly<Record<string, () => Figure>> = {
         [-0.25, 0.04, 2],
       ],
       { title: "Layers by themselves and together" },
+    ),
+  eigenvalues: () =>
+    plots.eigenvalues(
+      ["hebrew (source)", "fashion (far)"].map((name, i) => ({
+        name,
+        values: Array.from({ length: 8 }, (_, k) => (2 + i) * 0.7 ** k),
+        residuals: Array.from({ length: 8 }, (_, k) => 0.001 * 2 ** k),
+      })),
+      { title: "The largest eigenvalues of two tasks" },
+    ),
+  "spectral-density": () =>
+    plots.spectralDensity([densityCurve("hebrew", 0.3), densityCurve("fashion", 1)], {
+      title: "How many directions are how curved",
+      gaussianWidth: 0.2,
+    }),
+  "along-masks": () => plots.alongMasks(landscapeRows(), { title: "Curvature of every task along the source's masks" }),
+  "loss-slices": () => plots.lossSlices(slices(), { title: "The way to the mask" }),
+  "loss-planes": () =>
+    plots.lossPlanes(
+      ["hebrew", "fashion"].map((task, i) => plane(task, i)),
+      {
+        title: "A plane through dense, pruned and fine-tuned weights",
+        y: "share of fine-tuning",
+        marks: [
+          ["dense", 0, 0],
+          ["pruned", 1, 0],
+          ["fine-tuned", 1, 1],
+        ],
+      },
     ),
   "one-shot-vs-rounds": () => plots.oneShotVsRounds(p1Rows(), { title: "Recomputing the scores" }),
   "layer-keep": () => plots.layerKeep(layers(), { title: "What magnitude keeps of every layer" }),

@@ -1,4 +1,4 @@
-import type { Row, TaskKind } from "secateur";
+import type { plots, Row, TaskKind } from "secateur";
 import { rowOf } from "../rows/rows-of";
 
 // Made-up rows with the shape of a real experiment; the numbers mean nothing. Every value is a closed form of its indices.
@@ -163,4 +163,71 @@ export function rings(size: number, k: number): Uint8Array {
     const [x, y] = [(i % size) - size / 2, Math.floor(i / size) - size / 2];
     return Math.round(127.5 + 127.5 * Math.cos(Math.hypot(x, y) * (0.3 + 0.1 * k)));
   });
+}
+
+/** Quadratic forms of two scores and their controls on a task of each kind. */
+export function landscapeRows(): Row[] {
+  return ["magnitude", "diagonal-exact"].flatMap((score, s) =>
+    ["hebrew", "latin", "digits", "fashion"].flatMap((task, t) =>
+      ["", "shuffled"].map((variant, v) =>
+        rowOf({
+          ...{
+            source: "hebrew",
+            task,
+            taskKind: kindOf("hebrew", task),
+            score,
+            rounds: 1 + 8 * s,
+            keep: grid[1]!,
+            variant,
+          },
+          ...{ metric: "quadraticForm", value: 0.004 * (1 + t) * 30 ** v * (1 - 0.4 * s) },
+        }),
+      ),
+    ),
+  );
+}
+
+export const slices = (): {
+  task: string;
+  taskKind: TaskKind;
+  score: string;
+  rounds: number;
+  keep: number;
+  variant: string;
+  shares: number[];
+  losses: number[];
+}[] =>
+  ["hebrew", "latin", "digits", "fashion"].flatMap((task, t) =>
+    ["magnitude", "diagonal-exact"].flatMap((score, s) =>
+      ["", "shuffled"].map((variant, v) => {
+        const shares = Array.from({ length: 7 }, (_, i) => -0.25 + i / 4);
+        const losses = shares.map((x) => 0.02 + Math.min(0.08, 0.01 * (1 + t) * (1 + 9 * v) * (1 + s) * x * x));
+        return {
+          task,
+          taskKind: kindOf("hebrew", task),
+          score,
+          rounds: 1 + 8 * s,
+          keep: grid[3]!,
+          variant,
+          shares,
+          losses,
+        };
+      }),
+    ),
+  );
+
+export function plane(task: string, t: number): Parameters<typeof plots.lossPlanes>[0][number] {
+  const [sharesOfMask, sharesOfSecond] = [5, 4].map((n) => Array.from({ length: n }, (_, i) => i / (n - 1)));
+  const losses = sharesOfSecond!.map((y) => sharesOfMask!.map((x) => 0.02 + (0.03 + 0.06 * t) * x * x - 0.02 * x * y));
+  const taskKind = kindOf("hebrew", task);
+  return { task, taskKind, sharesOfMask: sharesOfMask!, sharesOfSecond: sharesOfSecond!, losses, n: 100 };
+}
+
+export function densityCurve(name: string, scale: number): Parameters<typeof plots.spectralDensity>[0][number] {
+  const points = Array.from({ length: 30 }, (_, i) => {
+    const z = i / 6 - 2;
+    const density = scale * 1e-3 * Math.exp(-z * z);
+    return { at: 10 ** (z - 2), density, standardError: density / 5 };
+  });
+  return { name, dimension: 100_000, points };
 }
