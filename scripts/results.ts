@@ -45,10 +45,16 @@ const supervised = (net: string): string[] =>
     return card.net === net && card.pretraining === "supervised";
   });
 const sources = ["hebrew", "latin_cap", "hangul"];
-const common = { sources, perClass: 30 };
 
-function studyOf(net: string, rate: number, curves: readonly experiments.Curve[]): Pick<Study, "p1" | "p2"> {
+/** @param perClass test images a class and task */
+function studyOf(
+  net: string,
+  perClass: number,
+  rate: number,
+  curves: readonly experiments.Curve[],
+): Pick<Study, "p1" | "p2"> {
   const models = supervised(net);
+  const common = { sources, perClass };
   const tuned = { models, ...common, rate, curves: [once(scores.magnitude()), inRounds(scores.diagonal())] };
   return {
     p1: { models, ...common, draws: [0, 1], curves },
@@ -65,7 +71,7 @@ const STUDIES: Readonly<Record<string, Study>> = {
     title: "ResNet",
     verdicts: () => [],
     notebooks: { p1: "03-p1-pruning-keeps-transfer", p2: "04-p2-fine-tuning" },
-    ...studyOf("rs64x1", 0.3, [
+    ...studyOf("rs64x1", 30, 0.3, [
       once(scores.magnitude()),
       once(scores.diagonal()),
       inRounds(scores.diagonal()),
@@ -81,7 +87,7 @@ const STUDIES: Readonly<Record<string, Study>> = {
     title: "Vision Transformer",
     verdicts: experiments.transformerVerdicts,
     notebooks: { p1: "07-vision-transformers", p2: "07-vision-transformers" },
-    ...studyOf("vh128x4", 0.1, [
+    ...studyOf("vh128x4", 20, 0.1, [
       once(scores.magnitude()),
       once(scores.diagonal()),
       inRounds(scores.diagonal()),
