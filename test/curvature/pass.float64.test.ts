@@ -78,7 +78,7 @@ describe.each(tinyNets)("$name", ({ make }) => {
     const seen = (u: Tensor): Tree => {
       const at: Record<string, Tensor> = {};
       curvature.backward(trace, u, (node, _, dy) => {
-        at[node.id] = dy;
+        at[node.id] = tf.clone(dy); // dy lives for the visit only
       });
       return at;
     };

@@ -216,6 +216,21 @@ describe.each(cases)("$name", (c) => {
     });
   });
 
+  if (rule.forwardSaving)
+    test("what is saved for derivatives changes neither output nor derivatives", () => {
+      const { y, saved } = rule.forwardSaving!(x, p, point.attributes);
+      const at = { ...point, saved };
+      const dx = x.map((t, i) => randomTensor(t.shape, 10, c.name, i));
+      const all = (where: layers.Point): Record<string, Tensor> => ({
+        y: where.y,
+        jvp: rule.jvp(where, dx, p)!,
+        vjp: rule.vjp(where, tf.concat([cotangent, tf.neg(cotangent)], 0))[0]!,
+        bend: (rule.bend as layers.Bend)(where, dx, cotangent)[0]!,
+        ...rule.paramGrad?.(where, cotangent),
+      });
+      expect(all({ ...at, y })).toBeNearTree(all(point), { rtol: 1e-14 });
+    });
+
   test("bend is the difference quotient of vjp; where there is none, vjp stays between switches", () => {
     const dx = x.map((t, i) => randomTensor(t.shape, 8, c.name, i));
     const vjpAt = (step: number): Tensor[] => {

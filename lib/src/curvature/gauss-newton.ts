@@ -11,10 +11,13 @@ import { outputShapes } from "../nets";
 import type { Batch, Model, NetNode, Tensor, Tensor2D, Tensor3D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
 import { type Loss, squaredErrorMeanOverNC, unitProbes } from "./losses";
-import { backward, forward, jvp, type Trace, vjp } from "./pass";
+import { backward, forward, jvp, predict, type Trace, vjp } from "./pass";
 
 export interface ChunkOptions {
-  /** what stacked cotangents, and the Jacobians of a layer, may take each, in bytes (default 256 MiB); at least one image is always taken */
+  /**
+   * what stacked cotangents, and the Jacobians of a layer, may take each, in bytes (default 256 MiB); for products with the Hessian, all that is
+   * kept of the images taken at a time. At least one image is always taken
+   */
   readonly memoryBytes?: number;
 }
 
@@ -252,20 +255,54 @@ type Chunk = (trace: Trace, from: number, n: number, groups: readonly (readonly 
  * About four times the largest activation is alive at once, per image and direction.
  */
 export function forEachChunk(model: Model, x: Tensor, directions: number, memoryBytes = MEMORY_BYTES, f: Chunk): void {
-  if (!(memoryBytes > 0)) throw new RangeError(`memoryBytes must be positive, got ${memoryBytes}`);
-  const largest = Math.max(...Object.values(outputShapes(model.net)).map((shape) => shape.reduce((a, b) => a * b, 1)));
-  const rows = Math.max(1, Math.floor(memoryBytes / (4 * 4 * largest)));
+  const rows = imagesWithin(memoryBytes, 4 * Math.max(...outputSizes(model)));
   const n = x.shape[0]!;
   const m = Math.min(directions, rows);
   const images = Math.min(n, Math.max(1, Math.floor(rows / m)));
   const groups: [number, number][] = [];
   for (let first = 0; first < directions; first += m) groups.push([first, Math.min(m, directions - first)]);
+  forEachCut(x, images, (part, from, size) => f(forward(model, part), from, size, groups));
+}
+
+/** Cuts images so that `kept` tensors of every node's size stay within the budget, and runs f inside a tidy. */
+export function forEachPart(
+  model: Model,
+  x: Tensor,
+  kept: number,
+  memoryBytes = MEMORY_BYTES,
+  f: (trace: Trace, from: number, n: number) => void,
+): void {
+  const all = outputSizes(model).reduce((a, b) => a + b);
+  forEachCut(x, imagesWithin(memoryBytes, kept * all), (part, from, size) => f(forward(model, part), from, size));
+}
+
+/** f(x) of every chunk of images, without anything for derivatives, inside a tidy. */
+export function forEachPrediction(
+  model: Model,
+  x: Tensor,
+  memoryBytes = MEMORY_BYTES,
+  f: (outputs: Tensor2D, from: number, n: number) => void,
+): void {
+  const images = imagesWithin(memoryBytes, 4 * Math.max(...outputSizes(model)));
+  forEachCut(x, images, (part, from, size) => f(predict(model, part), from, size));
+}
+
+/** Numbers in every node's output for one image. */
+const outputSizes = ({ net }: Model): number[] =>
+  Object.values(outputShapes(net)).map((shape) => shape.reduce((a, b) => a * b, 1));
+
+function imagesWithin(memoryBytes: number, floatsPerImage: number): number {
+  if (!(memoryBytes > 0)) throw new RangeError(`memoryBytes must be positive, got ${memoryBytes}`);
+  return Math.max(1, Math.floor(memoryBytes / (4 * floatsPerImage)));
+}
+
+function forEachCut(x: Tensor, images: number, f: (part: Tensor, from: number, n: number) => void): void {
+  const n = x.shape[0]!;
   for (let from = 0; from < n; from += images) {
     const size = Math.min(images, n - from);
     tf.tidy(() => {
-      const part =
-        size === n ? x : tf.slice(x, [from, 0, 0, 0], [size, ...(x.shape.slice(1) as [number, number, number])]);
-      f(forward(model, part), from, size, groups);
+      const shape = [size, ...x.shape.slice(1)] as [number, number, number, number];
+      f(size === n ? x : tf.slice(x, [from, 0, 0, 0], shape), from, size);
     });
   }
 }

@@ -4,8 +4,8 @@ import { lastAxis, ruleOf } from "../layers";
 import { disposeTree, mapTree } from "../tree";
 import type { Batch, Model, NetNode, Tensor, Tree } from "../types";
 import { type DiagonalEstimate, DrawStatistics } from "./estimate";
-import { forEachChunk, gnDiag } from "./gauss-newton";
-import { allCotangents, hessianEqualsGaussNewton, layerCotangentTangent, layersOf } from "./hessian";
+import { forEachPart, gnDiag } from "./gauss-newton";
+import { allCotangents, hessianEqualsGaussNewton, KEPT, layerCotangentTangent, layersOf } from "./hessian";
 import { taskSize } from "./loss";
 import { squaredErrorMeanOverNC } from "./losses";
 import type { MonteCarloOptions } from "./monte-carlo";
@@ -64,7 +64,7 @@ function residualDiagonal(
     ]),
   );
   if (layers.length > 0)
-    forEachChunk(model, data.x, 2, memoryBytes, (trace, from, size) => {
+    forEachPart(model, data.x, KEPT, memoryBytes, (trace, from, size) => {
       const labels = data.labels.subarray(from, from + size);
       const cotangents = allCotangents(trace, loss.gradient(trace.outputs, labels));
       for (const layer of layers) {

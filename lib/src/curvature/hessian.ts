@@ -4,7 +4,7 @@ import { addAll, type Maybe, type Point, ruleOf } from "../layers";
 import { prunableWeights } from "../nets";
 import type { Batch, Model, Net, NetNode, Tensor, Tensor2D, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { forEachChunk, gnBlockProduct, type LossOptions } from "./gauss-newton";
+import { forEachPart, gnBlockProduct, type LossOptions } from "./gauss-newton";
 import { taskSize } from "./loss";
 import { squaredErrorMeanOverNC } from "./losses";
 import { backward, backwardTangent, spread, type Trace } from "./pass";
@@ -40,8 +40,7 @@ function product(
   assertPrunable(model, v);
   const sum = new TreeSum();
   try {
-    // two directions: cotangents and their tangents
-    forEachChunk(model, data.x, 2, memoryBytes, (trace, from, size) => {
+    forEachPart(model, data.x, KEPT, memoryBytes, (trace, from, size) => {
       const labels = data.labels.subarray(from, from + size);
       const cotangents = allCotangents(trace, loss.gradient(trace.outputs, labels));
       const motion = spread(trace, { params: v });
@@ -49,7 +48,7 @@ function product(
       backwardTangent(trace, { cotangents, motion, weights: v }, doutputs, (node, point, dx, dy, ddy) => {
         const key = node.params.weight;
         if (key !== undefined && model.net.prunable.includes(key))
-          sum.add(key, weightGradTangent(node, point, dx, dy, ddy));
+          tf.tidy(() => sum.add(key, weightGradTangent(node, point, dx, dy, ddy)));
       });
     });
     return sum.finish(1 / loss.divisor(n, classes), model.net.prunable);
@@ -77,7 +76,7 @@ export function hessianBlockProduct(model: Model, data: Batch, options: HessianB
   assertPrunable(model, v);
   const sum = new TreeSum();
   try {
-    forEachChunk(model, data.x, 2, memoryBytes, (trace, from, size) => {
+    forEachPart(model, data.x, KEPT, memoryBytes, (trace, from, size) => {
       const labels = data.labels.subarray(from, from + size);
       const cotangents = allCotangents(trace, loss.gradient(trace.outputs, labels));
       for (const node of layersOf(model.net, Object.keys(v)))
@@ -113,7 +112,7 @@ export function layerCotangentTangent(
   const within = (id: string): boolean => motion.nodes[id] != null;
   let result: Maybe;
   backwardTangent(trace, { cotangents, motion, within }, doutputs(motion.outputs), (node, _point, _dx, _dy, ddy) => {
-    if (node === layer) result = ddy;
+    if (node === layer) result = ddy && tf.clone(ddy);
   });
   return result;
 }
@@ -162,11 +161,14 @@ export function layersOf(net: Net, keys: readonly string[]): NetNode[] {
 const usersOf = (net: Net, key: string): NetNode[] =>
   net.nodes.filter(({ params }) => Object.values(params).includes(key));
 
+/** What a product with the Hessian keeps of every node: output, its tangent, its cotangent, and room for work. */
+export const KEPT = 4;
+
 /** Cotangent of every node's output, by id. */
 export function allCotangents(trace: Trace, cotangent: Tensor): Tree {
   const all: Record<string, Tensor> = {};
   backward(trace, cotangent, (node, _, dy) => {
-    all[node.id] = dy;
+    all[node.id] = tf.clone(dy);
   });
   return all;
 }

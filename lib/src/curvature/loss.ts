@@ -4,7 +4,7 @@ import { withParams } from "../nets";
 import { disposeTree, dotTree, mapTree, pickTree, zipTree } from "../tree";
 import type { Batch, Model, Tree } from "../types";
 import { TreeSum } from "./accumulate";
-import { type ChunkOptions, forEachChunk, gnDiag, type LossOptions } from "./gauss-newton";
+import { type ChunkOptions, forEachChunk, forEachPrediction, gnDiag, type LossOptions } from "./gauss-newton";
 import { squaredErrorMeanOverNC } from "./losses";
 import { jvp, vjp } from "./pass";
 
@@ -21,7 +21,7 @@ export function lossValue(
 ): number {
   const { n, classes } = taskSize(model, data);
   let sum = 0;
-  forEachChunk(model, data.x, 1, memoryBytes, ({ outputs }, from, size) => {
+  forEachPrediction(model, data.x, memoryBytes, (outputs, from, size) => {
     sum += loss.total(outputs, data.labels.subarray(from, from + size));
   });
   return sum / loss.divisor(n, classes);

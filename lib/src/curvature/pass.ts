@@ -39,8 +39,14 @@ export function forward(model: Model, x: Tensor, { training = false }: { trainin
       points[node.id] = point as unknown as Point;
       for (const [role, value] of Object.entries(moved)) running[node.params[role]!] = value;
     } else {
-      const y = ruleOf(node).forward(inputs, params, node.attributes);
-      points[node.id] = { x: inputs, y, params, attributes: node.attributes } as Point;
+      const rule = ruleOf(node);
+      const made = tf.tidy(
+        () =>
+          (rule.forwardSaving?.(inputs, params, node.attributes) ?? {
+            y: rule.forward(inputs, params, node.attributes),
+          }) as never,
+      ) as Pick<Point, "y" | "saved">;
+      points[node.id] = { x: inputs, ...made, params, attributes: node.attributes } as Point;
     }
     last = points[node.id]!.y;
   }
@@ -99,7 +105,8 @@ export function spread(
     for (const [role, key] of Object.entries(node.params)) if (dparams[key]) dp[role] = dparams[key]!;
     const dinputs = node.inputs.map((id) => tangents[id]);
     const still = dinputs.every((t) => t == null) && Object.keys(dp).length === 0;
-    last = addAll([still ? null : ruleOf(node).jvp(points[node.id]!, dinputs, dp), dnodes[node.id]]);
+    const own = still ? null : inTidy(() => ruleOf(node).jvp(points[node.id]!, dinputs, dp));
+    last = addAll([own, dnodes[node.id]]);
     tangents[node.id] = last;
   }
   const dfeatures = last ?? tf.zerosLike(features);
@@ -107,10 +114,7 @@ export function spread(
   return { nodes: tangents, outputs };
 }
 
-const headTranspose = ({ head }: Model, cotangent: Tensor): Tensor =>
-  head ? tf.matMul(cotangent as Tensor2D, head.weight, false, true) : cotangent;
-
-/** What a backward pass tells of each node: its cotangent dy, which may carry stacked directions. */
+/** What a backward pass tells of each node: its cotangent dy, which may carry stacked directions and lives for this visit only. */
 export type Visit = (node: NetNode, point: Point, dy: Tensor, paramGrad?: Params) => void;
 
 /**
@@ -120,7 +124,8 @@ export type Visit = (node: NetNode, point: Point, dy: Tensor, paramGrad?: Params
 export function backward(trace: Trace, cotangent: Tensor, visit: Visit): void {
   const { model, points, training } = trace;
   const nodes = model.net.nodes;
-  const pending: Record<string, Tensor> = { [nodes[nodes.length - 1]!.id]: headTranspose(model, cotangent) };
+  const pending: Pending = {};
+  startPending(pending, model, cotangent);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     const dy = pending[node.id];
@@ -129,15 +134,39 @@ export function backward(trace: Trace, cotangent: Tensor, visit: Visit): void {
     const point = points[node.id]!;
     const trained = training && node.kind === "batchNorm" ? batchNormTraining.grad(point as never, dy) : undefined;
     visit(node, point, dy, trained?.params);
-    if (node.inputs.every((id) => id === "x")) continue;
-    const dinputs = trained ? [trained.dx] : ruleOf(node).vjp(point, dy);
-    node.inputs.forEach((id, k) => {
-      if (id !== "x") pending[id] = pending[id] ? tf.add(pending[id]!, dinputs[k]!) : dinputs[k]!;
-    });
+    const dinputs = trained
+      ? [trained.dx]
+      : node.inputs.some((id) => id !== "x")
+        ? tf.tidy(() => ruleOf(node).vjp(point, dy))
+        : [];
+    addPending(pending, node, dinputs);
+    tf.dispose([dy, ...dinputs]);
   }
 }
 
-/** What the tangent of a backward pass tells of each node: tangents dx of its inputs, its cotangent dy, and that one's tangent ddy. */
+/** Cotangents on their way, by node; they belong to the pass. */
+type Pending = Record<string, Tensor>;
+
+function startPending(pending: Pending, { net, head }: Model, cotangent: Tensor): void {
+  const last = net.nodes[net.nodes.length - 1]!.id;
+  pending[last] = head ? tf.matMul(cotangent as Tensor2D, head.weight, false, true) : tf.clone(cotangent);
+}
+
+/** Adds cotangents of a node's inputs, which stay the caller's (a rule may give one tensor twice, or the one that it got). */
+function addPending(pending: Pending, node: NetNode, dinputs: readonly Maybe[]): void {
+  node.inputs.forEach((id, k) => {
+    const more = dinputs[k];
+    if (id === "x" || more == null) return;
+    const old = pending[id];
+    pending[id] = old ? tf.add(old, more) : tf.clone(more);
+    old?.dispose();
+  });
+}
+
+/** tf.tidy for a result that may be missing. */
+const inTidy = <T extends Maybe | Maybe[]>(f: () => T): T => tf.tidy(f as () => Tensor) as T;
+
+/** What the tangent of a backward pass tells of each node: tangents dx of its inputs, its cotangent dy, and that one's tangent ddy, for this visit only. */
 export type VisitTangent = (node: NetNode, point: Point, dx: readonly Maybe[], dy: Tensor, ddy: Maybe) => void;
 
 /** A backward pass at a point that moves, and how it moves. */
@@ -162,8 +191,8 @@ export function backwardTangent(
   visit: VisitTangent,
 ): void {
   const nodes = model.net.nodes;
-  const pending: Record<string, Maybe> = {};
-  if (doutputs) pending[nodes[nodes.length - 1]!.id] = headTranspose(model, doutputs);
+  const pending: Pending = {};
+  if (doutputs) startPending(pending, model, doutputs);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     const dy = cotangents[node.id];
@@ -173,17 +202,22 @@ export function backwardTangent(
     delete pending[node.id];
     const dx = node.inputs.map((id) => motion.nodes[id]);
     visit(node, point, dx, dy, ddy);
-    if (!node.inputs.some((id) => id !== "x" && within(id))) continue;
-    const rule = ruleOf(node);
-    const weight = rule.weighted && weights[node.params.weight!];
-    const parts = [
-      ddy && rule.vjp(point, ddy),
-      weight && rule.vjp({ ...point, params: { ...point.params, weight } }, dy),
-      rule.bend !== "none" && dx.some((t) => t != null) && rule.bend(point, dx, dy),
-    ];
-    node.inputs.forEach((id, k) => {
-      if (id !== "x") pending[id] = addAll([pending[id], ...parts.map((part) => (part ? part[k] : null))]);
-    });
+    if (node.inputs.some((id) => id !== "x" && within(id))) {
+      const { bend, vjp, weighted } = ruleOf(node);
+      const weight = weighted && weights[node.params.weight!];
+      const terms: ((() => Maybe[]) | false | null | undefined)[] = [
+        ddy && (() => vjp(point, ddy)),
+        weight && (() => vjp({ ...point, params: { ...point.params, weight } }, dy)),
+        bend !== "none" && dx.some((t) => t != null) && (() => bend(point, dx, dy)),
+      ];
+      for (const term of terms) {
+        if (!term) continue;
+        const dinputs = inTidy(term);
+        addPending(pending, node, dinputs);
+        for (const t of dinputs) if (t !== ddy) t?.dispose();
+      }
+    }
+    ddy?.dispose();
   }
 }
 
@@ -197,7 +231,7 @@ export function vjp(trace: Trace, cotangent: Tensor, keys?: readonly string[]): 
   backward(trace, cotangent, (node, point, dy, trained) => {
     const roles = Object.entries(node.params).filter(([, key]) => wanted?.has(key) ?? true);
     if (roles.length === 0) return;
-    const grads = trained ?? ruleOf(node).paramGrad?.(point, dy) ?? {};
+    const grads = trained ?? tf.tidy(() => ruleOf(node).paramGrad?.(point, dy) ?? {});
     for (const [role, key] of roles) if (grads[role]) gradients[key] = grads[role]!;
   });
   return gradients;

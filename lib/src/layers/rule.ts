@@ -16,7 +16,7 @@ export interface Point<Node extends NetNode = NetNode> {
   readonly y: Tensor;
   readonly params: Params;
   readonly attributes: Node["attributes"];
-  /** training mode of batch normalisation: what its gradient needs */
+  /** of `forwardSaving`, or, in training mode of batch normalisation, what its gradient needs */
   readonly saved?: readonly Tensor[];
 }
 
@@ -26,6 +26,12 @@ export interface Point<Node extends NetNode = NetNode> {
  */
 export interface Rule<Node extends NetNode = NetNode> {
   forward(x: readonly Tensor[], params: Params, attributes: Node["attributes"]): Tensor;
+  /** The same, with what derivatives at this point share; they compute it themselves where a point comes without. */
+  forwardSaving?(
+    x: readonly Tensor[],
+    params: Params,
+    attributes: Node["attributes"],
+  ): { y: Tensor; saved: readonly Tensor[] };
   /** Tangent of the output; a missing tangent of an input or parameter is zero, and so is a missing result. */
   jvp(at: Point<Node>, dx: readonly Maybe[], dparams: Params): Maybe;
   /** Cotangents of the inputs. */

@@ -1,7 +1,7 @@
 /** Layers that only Vision Transformers have; tokens are [n, tokens, dim]. */
 import { tf } from "../backend";
 import type { NetNode, Tensor } from "../types";
-import { addAll, directions, lastAxis, leadingAxes, type Rule } from "./rule";
+import { addAll, directions, lastAxis, leadingAxes, type Point, type Rule } from "./rule";
 
 type Node<Kind extends NetNode["kind"]> = Extract<NetNode, { kind: Kind }>;
 
@@ -75,8 +75,14 @@ export const layerNorm: Rule<Node<"layerNorm">> = {
     return tf.add(tf.mul(standardised(x!, epsilon).unit, weight!), bias!);
   },
 
-  jvp({ x, y, params, attributes: { epsilon } }, [dx], { weight, bias }) {
-    const { unit, inverse } = standardised(x[0]!, epsilon);
+  forwardSaving([x], { weight, bias }, { epsilon }) {
+    const { unit, inverse } = standardised(x!, epsilon);
+    return { y: tf.add(tf.mul(unit, weight!), bias!), saved: [unit, inverse] };
+  },
+
+  jvp(at, [dx], { weight, bias }) {
+    const { y, params } = at;
+    const { unit, inverse } = standardisedAt(at);
     return addAll([
       dx && tf.mul(tf.mul(tangential(dx, unit), inverse), params.weight!),
       weight && tf.mul(unit, weight),
@@ -85,8 +91,9 @@ export const layerNorm: Rule<Node<"layerNorm">> = {
   },
 
   // d unit / d x is symmetric: the cotangent goes the same way as the tangent
-  vjp({ x, y, params, attributes: { epsilon } }, dy) {
-    const { unit, inverse } = standardised(x[0]!, epsilon);
+  vjp(at, dy) {
+    const { y, params } = at;
+    const { unit, inverse } = standardisedAt(at);
     const m = directions(dy, y);
     const rows = y.size / lastAxis(y);
     const like = (t: Tensor): Tensor => tf.reshape(t, [1, rows, lastAxis(t)]);
@@ -95,27 +102,35 @@ export const layerNorm: Rule<Node<"layerNorm">> = {
   },
 
   // x-cotangent = r T g with g = weight dy, T t = t - mean(t) - u mean(u t); along dx: du = r T dx, dr = -r^2 mean(u dx)
-  bend({ x, params, attributes: { epsilon } }, [dx], dy) {
+  bend(at, [dx], dy) {
     if (dx == null) return [null];
-    const { unit, inverse } = standardised(x[0]!, epsilon);
+    const { unit, inverse } = standardisedAt(at);
     const mean = (a: Tensor, b: Tensor): Tensor => tf.mean(tf.mul(a, b), -1, true);
-    const g = tf.mul(dy, params.weight!);
+    const g = tf.mul(dy, at.params.weight!);
     const dunit = tf.mul(tangential(dx, unit), inverse);
     const dinverse = tf.mul(tf.square(inverse), mean(unit, dx));
     const dtangential = tf.add(tf.mul(dunit, mean(unit, g)), tf.mul(unit, mean(dunit, g)));
     return [tf.neg(tf.add(tf.mul(dinverse, tangential(g, unit)), tf.mul(inverse, dtangential)))];
   },
 
-  paramGrad({ x, attributes: { epsilon } }, dy) {
-    const { unit } = standardised(x[0]!, epsilon);
+  paramGrad(at, dy) {
+    const { unit } = standardisedAt(at);
     return { weight: tf.sum(tf.mul(dy, unit), leadingAxes(dy)), bias: tf.sum(dy, leadingAxes(dy)) };
   },
 
   outputShape: ([x]) => x!,
 };
 
+interface Standardised {
+  readonly unit: Tensor;
+  readonly inverse: Tensor;
+}
+
+const standardisedAt = ({ x, attributes: { epsilon }, saved }: Point<Node<"layerNorm">>): Standardised =>
+  saved ? { unit: saved[0]!, inverse: saved[1]! } : standardised(x[0]!, epsilon);
+
 /** x with mean 0 and variance 1 in every token, and 1 / sqrt(variance + epsilon). */
-function standardised(x: Tensor, epsilon: number): { unit: Tensor; inverse: Tensor } {
+function standardised(x: Tensor, epsilon: number): Standardised {
   const centred = tf.sub(x, tf.mean(x, -1, true));
   const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon));
   return { unit: tf.mul(centred, inverse), inverse };
@@ -137,16 +152,23 @@ export const attention: Rule<Node<"attention">> = {
     return joinHeads(tf.matMul(weights, v));
   },
 
-  jvp({ x, attributes: { heads } }, [dx]) {
+  forwardSaving([x], _, { heads }) {
+    const { q, k, v, weights } = attend(x!, heads);
+    return { y: joinHeads(tf.matMul(weights, v)), saved: [q, k, v, weights] };
+  },
+
+  jvp(at, [dx]) {
     if (dx == null) return dx;
-    const { q, k, v, weights, scale } = attend(x[0]!, heads);
-    const d = splitHeads(dx, heads);
+    const { q, k, v, weights, scale } = attendAt(at);
+    const d = splitHeads(dx, at.attributes.heads);
     const logits = tf.mul(tf.add(tf.matMul(d.q, k, false, true), tf.matMul(q, d.k, false, true)), scale);
     return joinHeads(tf.add(tf.matMul(softmaxProduct(weights, logits), v), tf.matMul(weights, d.v)));
   },
 
-  vjp({ x, y, attributes: { heads } }, dy) {
-    const { q, k, v, weights, scale } = attend(x[0]!, heads);
+  vjp(at, dy) {
+    const { q, k, v, weights, scale } = attendAt(at);
+    const { heads } = at.attributes;
+    const { y } = at;
     const m = directions(dy, y);
     // [m, n heads, tokens, ...]; what the point knows has m = 1 and is broadcast
     const stack = (t: Tensor, by: number): Tensor => tf.reshape(t, [by, y.shape[0]! * heads, ...t.shape.slice(2)]);
@@ -163,9 +185,10 @@ export const attention: Rule<Node<"attention">> = {
   },
 
   // with P = g V^T: dlogits = scale A (P - sum A P), cotangents dlogits K, dlogits^T Q, A^T g; each factor moves in turn
-  bend({ x, attributes: { heads } }, [dx], dy) {
+  bend(at, [dx], dy) {
     if (dx == null) return [null];
-    const { q, k, v, weights: A, scale } = attend(x[0]!, heads);
+    const { q, k, v, weights: A, scale } = attendAt(at);
+    const { heads } = at.attributes;
     const d = splitHeads(dx, heads);
     const g = headsApart(dy, heads);
     const rowSum = (t: Tensor): Tensor => tf.sum(t, -1, true);
@@ -224,8 +247,19 @@ function joinHeads(y: Tensor): Tensor {
   return tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [n, length, heads * size]);
 }
 
-/** Queries, keys, values and the attention weights [n, heads, tokens, tokens]. */
-function attend(x: Tensor, heads: number): Heads & { weights: Tensor; scale: number } {
+/** Queries, keys, values and the attention weights [n, heads, tokens, tokens]; scale = 1 / sqrt(dim / heads). */
+interface Attention extends Heads {
+  readonly weights: Tensor;
+  readonly scale: number;
+}
+
+function attendAt({ x, attributes: { heads }, saved }: Point<Node<"attention">>): Attention {
+  if (!saved) return attend(x[0]!, heads);
+  const [q, k, v, weights] = saved as [Tensor, Tensor, Tensor, Tensor];
+  return { q, k, v, weights, scale: 1 / Math.sqrt(lastAxis(q)) };
+}
+
+function attend(x: Tensor, heads: number): Attention {
   const parts = splitHeads(x, heads);
   const scale = 1 / Math.sqrt(lastAxis(parts.q));
   return { ...parts, weights: tf.softmax(tf.mul(tf.matMul(parts.q, parts.k, false, true), scale)), scale };
