@@ -1,5 +1,6 @@
 import { backend, curvature, experiments, masks, nets, type Row, scores, train, tree } from "secateur";
 import { describe, expect, test } from "vitest";
+import { rowOf } from "../rows/rows-of";
 import { tinyZoo } from "../support/tiny-zoo";
 
 const { stream, tf } = backend;
@@ -164,4 +165,77 @@ describe("planes", () => {
     expect(own!.losses[1]![0]).not.toBe(own!.losses[0]![0]);
     await expect(experiments.landscapePlane({ ...settings, second: "other" as never })).rejects.toThrow(/got 'other'/);
   });
+});
+
+test("verdicts: within runs first, over tasks that are not the source, then judged", () => {
+  const row = (
+    source: string,
+    task: string,
+    score: string,
+    rounds: number,
+    variant: string,
+    metric: string,
+    value: number,
+  ) => ({
+    ...rowOf({
+      source,
+      task,
+      taskKind: source === task ? "source" : "transfer",
+      score,
+      rounds,
+      variant,
+      metric,
+      value,
+    }),
+    keep: 0.8 ** 4,
+  });
+  const tasks = ["hebrew", "latin", "fashion"];
+  const runs = ["hebrew", "latin"];
+  const rows = runs.flatMap((source, r) =>
+    tasks.flatMap((task) => {
+      // others are 2 and 8 times as steep as the source for the diagonal's mask: geometric mean 4; for magnitude's as steep
+      const steep = source === task ? 1 : task === "fashion" ? 8 : 2;
+      return [
+        row(source, task, "diagonal", 4, "", "quadraticForm", steep),
+        row(source, task, "diagonal", 4, "shuffled", "quadraticForm", source === task ? 20 + r : 16 + r),
+        row(source, task, "magnitude", 1, "", "quadraticForm", 5),
+        row(source, task, "diagonal", 4, "", "shareInTop", 0.01),
+        row(source, task, "diagonal", 4, "shuffled", "shareInTop", 0.04),
+      ];
+    }),
+  );
+  const { model, seed } = rows[0]!;
+  const spectra = tasks.map((task) => ({
+    ...{
+      model,
+      seed,
+      task,
+      n: 100,
+      values: [3, 2],
+      residuals: [0, 0],
+      trace: task === "latin" ? 20 : 25,
+      weights: 1000,
+    },
+  }));
+  const overlaps = [
+    { a: "hebrew", b: "latin", meanSquaredCosine: 0.3, withinLayers: 0.8 },
+    { a: "hebrew", b: "fashion", meanSquaredCosine: 0.1, withinLayers: 0.6 },
+    { a: "latin", b: "fashion", meanSquaredCosine: 0.1, withinLayers: 0.6 },
+  ].map((pair) => ({ model, seed, chance: 0.002, diagonalCorrelation: 0.9, ...pair }));
+  const claims = experiments.landscapeVerdicts({ rows, spectra, overlaps });
+  expect(
+    claims.map(({ id, measured, verdict }) => [id, Number(measured.mean.toFixed(3)), measured.n, verdict]),
+  ).toEqual([
+    ["flat-for-source", 20.5, 2, "supports"],
+    ["flat-for-others", 4.125, 2, "open"],
+    ["favours-source", 4, 2, "supports"],
+    ["tops-are-related", 100, 2, "refutes"],
+    ["tops-differ", 0.2, 2, "refutes"],
+    ["diagonals-agree", 0.7, 2, "refutes"],
+    ["avoids-top", 0.25, 2, "refutes"],
+    ["top-is-little", 0.225, 2, "open"],
+  ]);
+  expect(() => experiments.landscapeVerdicts({ rows: rows.slice(1), spectra, overlaps })).toThrow(
+    /no row 'quadraticForm' of diagonal at keep 0.41 on hebrew, source hebrew/,
+  );
 });

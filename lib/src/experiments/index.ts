@@ -23,6 +23,7 @@ export {
   type TaskOverlap,
   type TaskSpectrum,
 } from "./landscape";
+export { landscapeVerdicts } from "./landscape-verdicts";
 export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type RunOptions } from "./p1";
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
