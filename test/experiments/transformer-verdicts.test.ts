@@ -18,25 +18,26 @@ test("differences are paired by run; a prediction holds, breaks or stays open", 
     ...rowsOf("diagonal", 1, { hebrew: 60, hangul: 80 }),
     ...rowsOf("hessianDiagonal4-absolute", 1, { hebrew: 61, hangul: 80.9 }),
     ...rowsOf("hessianDiagonal4-signed", 1, { hebrew: 51, hangul: 95 }),
+    ...rowsOf("snip", 1, { hebrew: 61, hangul: 81 }),
     ...rowsOf("random", 1, { hebrew: 10, hangul: 10 }),
   ]);
   const by = Object.fromEntries(
     claims.map(({ id, measured, verdict }) => [id, { mean: measured.mean, n: measured.n, verdict }]),
   );
   expect(by["vit-order"]).toEqual({ mean: 10, n: 2, verdict: "supports" });
-  expect(by["vit-rounds"]).toEqual({ mean: -10, n: 2, verdict: "refutes" });
+  expect(by["vit-first-order"]).toEqual({ mean: 1, n: 2, verdict: "refutes" });
   expect(by["vit-hessian"]!.mean).toBeCloseTo(0.95, 12);
   expect(by["vit-hessian"]!.verdict).toBe("supports");
   expect(by["vit-signs"]).toMatchObject({ n: 2, verdict: "open" });
-  expect(Object.keys(by)).toEqual(["vit-order", "vit-rounds", "vit-hessian", "vit-signs"]);
+  expect(Object.keys(by)).toEqual(["vit-order", "vit-hessian", "vit-signs", "vit-first-order"]);
   const hessian = claims.find(({ id }) => id === "vit-hessian")!;
   expect(hessian.claim).toMatch(/hessianDiagonal-absolute \(one shot\) minus diagonal \(one shot\), keep 0\.2621$/);
   expect(hessian.predicted).toBe("-3 to 3 points");
 });
 
 test("runs that only one of the two has do not count", () => {
-  const rows = [...rowsOf("diagonal", 1, { hebrew: 60 }), ...rowsOf("diagonal", 9, { hebrew: 70, hangul: 0 })];
+  const rows = [...rowsOf("magnitude", 1, { hebrew: 60 }), ...rowsOf("diagonal", 9, { hebrew: 70, hangul: 0 })];
   expect(experiments.transformerVerdicts(rows).map(({ id, measured }) => [id, measured.mean, measured.n])).toEqual([
-    ["vit-rounds", 10, 1],
+    ["vit-order", 10, 1],
   ]);
 });

@@ -29,14 +29,6 @@ const COMPARISONS: readonly Comparison[] = [
     prediction: { above: 0 },
   },
   {
-    id: "vit-rounds",
-    claim: "fresh scores in rounds beat one shot",
-    a: [DIAGONAL, "rounds"],
-    b: [DIAGONAL, "one shot"],
-    keep: 0.1678,
-    prediction: { above: 0 },
-  },
-  {
     id: "vit-hessian",
     claim: "the Hessian's own diagonal, ranked by size, is no better and no worse than Gauss-Newton's",
     a: [ABSOLUTE, "one shot"],

@@ -14,7 +14,8 @@ export interface HessianDiagonalOptions extends HessianDiagOptions {
 /**
  * theta_j^2 H_jj: twice the second-order loss change when weight j alone is removed, with the Hessian itself (the 1/2 is left out, as
  * in the paper). On ReLU nets with frozen norms it is `diagonal`. On ViTs H_jj is the Gauss-Newton diagonal plus an estimated residual
- * part (`curvature.hessianDiag`) and may be negative: such weights go first when ranked with their sign.
+ * part (`curvature.hessianDiag`) and may be negative: such weights go first when ranked with their sign. Ranked by size, weights whose
+ * estimate is noisy rank higher than they should (the size of an estimate is biased upwards).
  */
 export function hessianDiagonal({ ranking = "signed", ...options }: HessianDiagonalOptions = {}): Scorer {
   const { draws = 8, seed = 0 } = options;
