@@ -23,7 +23,7 @@ const numberAt = (rows: readonly Row[], wanted: Partial<Row>): number => {
 describe("landscape", () => {
   test("rows: each task's own curvature along the source's masks and along their shuffled controls", async () => {
     const { rows } = await experiments.landscape(plan);
-    expect(rows).toHaveLength(3 * (1 + 2 * 2 * 2 * 5));
+    expect(rows).toHaveLength(3 * (1 + 2 * 2 * 3 * 5));
     const b = bench();
     const path = await b.masks("hebrew", scores.diagonal(), { grid, rounds: 2, draw: 0 });
     const model = b.model("georgian");
@@ -53,6 +53,17 @@ describe("landscape", () => {
     expect(numberAt(rows, dense)).toBeCloseTo(curvature.lossMeanOverNC(model, data), 6);
     data.x.dispose();
     b.dispose();
+  });
+
+  test("the control of the same sizes: as many of every 64 that follow each other by size, at other places", async () => {
+    const { rows } = await experiments.landscape(plan);
+    const along = (variant: string, metric: string): number =>
+      numberAt(rows, { task: "hebrew", score: "diagonal", keep: 0.5, variant, metric });
+    // sizes are nearly kept (but in layers below 64 weights, where all are equals), so is the length of the step
+    const [same, random] = ["sameSize", "shuffled"].map((v) => along(v, "stepSquared") / along("", "stepSquared") - 1);
+    expect(random).toBeGreaterThan(0.2);
+    expect(Math.abs(same!)).toBeLessThan(0.25 * random!);
+    expect(along("sameSize", "quadraticForm")).not.toBe(along("", "quadraticForm"));
   });
 
   test("spectra and overlaps of all tasks, the source first; read again from the files", async () => {
@@ -198,6 +209,8 @@ test("verdicts: within runs first, over tasks that are not the source, then judg
       return [
         row(source, task, "diagonal", 4, "", "quadraticForm", steep),
         row(source, task, "diagonal", 4, "shuffled", "quadraticForm", source === task ? 20 + r : 16 + r),
+        row(source, task, "diagonal", 4, "sameSize", "quadraticForm", 2 * steep + 0.001 * r),
+        row(source, task, "diagonal", 4, "", "stepSquared", 100),
         row(source, task, "magnitude", 1, "", "quadraticForm", 5),
         row(source, task, "diagonal", 4, "", "shareInTop", 0.01),
         row(source, task, "diagonal", 4, "shuffled", "shareInTop", 0.04),
@@ -228,6 +241,9 @@ test("verdicts: within runs first, over tasks that are not the source, then judg
   ).toEqual([
     ["flat-for-source", 20.5, 2, "supports"],
     ["flat-for-others", 4.125, 2, "open"],
+    ["ordinary-for-others", 3.389, 2, "open"], // sqrt(2 x 6.4) and sqrt(1.6 x 6.4)
+    ["data-helps-source", 2, 2, "supports"],
+    ["size-carries-others", 2, 2, "refutes"],
     ["favours-source", 4, 2, "supports"],
     ["tops-are-related", 100, 2, "refutes"],
     ["tops-differ", 0.2, 2, "refutes"],

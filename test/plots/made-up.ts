@@ -169,7 +169,7 @@ export function rings(size: number, k: number): Uint8Array {
 export function landscapeRows(): Row[] {
   return ["magnitude", "diagonal-exact"].flatMap((score, s) =>
     ["hebrew", "latin", "digits", "fashion"].flatMap((task, t) =>
-      ["", "shuffled"].map((variant, v) =>
+      ["", "sameSize", "shuffled"].map((variant, v) =>
         rowOf({
           ...{
             source: "hebrew",
@@ -180,7 +180,7 @@ export function landscapeRows(): Row[] {
             keep: grid[1]!,
             variant,
           },
-          ...{ metric: "quadraticForm", value: 0.004 * (1 + t) * 30 ** v * (1 - 0.4 * s) },
+          ...{ metric: "quadraticForm", value: 0.004 * (1 + t) * 6 ** v * (1 - 0.4 * s) },
         }),
       ),
     ),

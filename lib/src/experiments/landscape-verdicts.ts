@@ -7,7 +7,8 @@ import type { Claim } from "./verdicts";
 /**
  * Verdicts from `landscape` with the scores magnitude (one shot) and diagonal (in rounds) at keep ratio 0.41. A run is one model and
  * source; within a run, ratios and overlaps are averaged over the tasks that are not the source (ratios geometrically).
- * "Form" is d^T G_t d of task t along a mask's step d; "shuffled" the mask with as many weights of every layer at random places.
+ * "Form" is d^T G_t d of task t along a mask's step d; "shuffled" the mask with as many weights of every layer at random places,
+ * "same size" with random places among weights of the same size.
  * @throws RangeError naming the rows that are missing
  */
 export function landscapeVerdicts({ rows, spectra, overlaps }: Landscape): Claim[] {
@@ -34,14 +35,19 @@ export function landscapeVerdicts({ rows, spectra, overlaps }: Landscape): Claim
   };
   const form = (run: Row, task: string, score: "magnitude" | "diagonal", variant = ""): number =>
     at(run, task, score, "quadraticForm", variant);
-  const steeper = (run: Row, task: string): number =>
-    form(run, task, "diagonal", "shuffled") / form(run, task, "diagonal");
+  const steeper = (run: Row, task: string, control = "shuffled"): number =>
+    form(run, task, "diagonal", control) / form(run, task, "diagonal");
+  const spectrum = (run: Row, task = run.source) =>
+    spectra.find((s) => s.model === run.model && s.seed === run.seed && s.task === task)!;
+  // mean eigenvalue that the step meets, in units of the mean of all eigenvalues
+  const met = (run: Row, task: string): number => {
+    const { trace, weights } = spectrum(run, task);
+    return (2 * form(run, task, "diagonal")) / at(run, task, "diagonal", "stepSquared") / (trace / weights);
+  };
   const pairs = (run: Row) =>
     overlaps.filter(
       ({ model, seed, a, b }) => model === run.model && seed === run.seed && (a === run.source || b === run.source),
     );
-  const spectrum = (run: Row) =>
-    spectra.find(({ model, seed, task }) => model === run.model && seed === run.seed && task === run.source)!;
   return [
     {
       id: "flat-for-source",
@@ -59,6 +65,34 @@ export function landscapeVerdicts({ rows, spectra, overlaps }: Landscape): Claim
       ...judge(
         perRun((run) => geometricMean(others(run).map((task) => steeper(run, task)))),
         { above: 5 },
+      ),
+    },
+    {
+      id: "ordinary-for-others",
+      claim:
+        "for others its direction is an ordinary one: mean eigenvalue that the step meets / trace per weight, others",
+      predicted: "between 0.5 and 2",
+      ...judge(
+        perRun((run) => geometricMean(others(run).map((task) => met(run, task)))),
+        { above: 0.5, below: 2 },
+      ),
+    },
+    {
+      id: "data-helps-source",
+      claim: "what the data add to the sizes helps the source: form same size / mask, source",
+      predicted: "above 1.5",
+      ...judge(
+        perRun((run) => steeper(run, run.source, "sameSize")),
+        { above: 1.5 },
+      ),
+    },
+    {
+      id: "size-carries-others",
+      claim: "others live on the sizes alone: the same on the other tasks",
+      predicted: "below 1.5",
+      ...judge(
+        perRun((run) => geometricMean(others(run).map((task) => steeper(run, task, "sameSize")))),
+        { below: 1.5 },
       ),
     },
     {

@@ -5,8 +5,8 @@ import {
   gnDiag,
   gnProduct,
   lossAlong,
-  lossParts,
   lossPlane,
+  lossValue,
   subspaceOverlap,
   subspaceShare,
   topEigenpairs,
@@ -89,7 +89,8 @@ interface Along {
 
 /**
  * Curvature of every task along the masks of each source, and what the tasks' curvatures have in common; cached like `p1`.
- * Each mask has a control (variant "shuffled"): as many weights removed from every layer, at random places.
+ * Each mask has two controls that remove as many weights from every layer: at random places (variant "shuffled"), and at random places among
+ * weights of nearly the same size (variant "sameSize").
  * @returns rows with metrics "lossChange", "quadraticForm" (half of d^T G d), "stepSquared", "shareInTop", "formInTop" and, at keep = 1
  * (score "dense"), "loss"; spectra and overlaps of all tasks
  * @throws RangeError before work starts for models, sources, curves, tasks or a grid that do not fit
@@ -137,8 +138,8 @@ export async function landscape(settings: LandscapeSettings, { progress, fresh }
             });
             if (which === 0)
               found.rows.push(row({ score: "dense", rounds: 1, keep: 1, variant: "", metric: "loss", value: loss }));
-            for (const [i, pair] of masks.entries())
-              for (const [variant, parts] of [["", pair.mask] as const, ["shuffled", pair.shuffled] as const])
+            for (const [i, variants] of masks.entries())
+              for (const [variant, parts] of Object.entries(variants))
                 for (const [metric, number] of Object.entries(parts))
                   found.rows.push(row({ score: scorer.name, rounds, keep: grid[i]!, variant, metric, value: number }));
           }
@@ -155,8 +156,35 @@ export async function landscape(settings: LandscapeSettings, { progress, fresh }
 const kindOf = (bench: Workbench, task: string, source: string): TaskKind =>
   bench.kindOf(bench.tasks.find(({ name }) => name === task)!, source);
 
-/** The same number of weights removed from every layer, at random places that depend on nothing but `which`. */
+/** A mask and its controls, by variant; random places depend on nothing but `which`. */
+function variantsOf(model: Model, mask: Mask, which: number): Readonly<Record<string, Mask>> {
+  return { "": mask, sameSize: shuffledAmongEquals(model, mask, which), shuffled: shuffled(mask, which) };
+}
+
+/** The same number of weights removed from every layer, at random places. */
 const shuffled = (mask: Mask, which: number): Mask => shuffleWithinLayers(mask, stream(which, "landscape-shuffle"));
+
+/** Weights of one layer that count as equal: so many next to each other in the order of size. */
+const EQUALS = 64;
+
+/** The same number removed from every EQUALS weights that follow each other in the order of their size in a layer. */
+function shuffledAmongEquals(model: Model, mask: Mask, which: number): Mask {
+  return Object.fromEntries(
+    Object.entries(mask).map(([key, kept]) => {
+      const numbers = stream(which, "landscape-same-size", key);
+      const sizes = model.params[key]!.dataSync().map(Math.abs);
+      const order = Int32Array.from(kept, (_, j) => j).sort((i, j) => sizes[i]! - sizes[j]! || i - j);
+      const result = new Uint8Array(kept.length);
+      for (let from = 0; from < order.length; from += EQUALS) {
+        const members = order.subarray(from, from + EQUALS);
+        numbers.permutation(members.length).forEach((to, i) => {
+          result[members[to]!] = kept[members[i]!]!;
+        });
+      }
+      return [key, result];
+    }),
+  );
+}
 
 /** The tasks as seen from the dense weights: eigenpairs are computed when they are first needed, and kept. */
 class Views {
@@ -194,39 +222,29 @@ class Views {
     return { spectra, overlaps };
   }
 
-  along(
-    masks: readonly Mask[],
-  ): { task: string; n: number; loss: number; masks: { mask: Along; shuffled: Along }[] }[] {
+  along(masks: readonly Mask[]): { task: string; n: number; loss: number; masks: Record<string, Along>[] }[] {
     const model = this.bench.model(this.tasks[0]!);
-    const steps = masks.flatMap((mask, i) => [removalStep(model, mask), removalStep(model, shuffled(mask, i))]);
+    const steps = masks.map((mask, i) =>
+      Object.entries(variantsOf(model, mask, i)).map(([variant, chosen]) => ({
+        variant,
+        step: removalStep(model, chosen),
+      })),
+    );
     try {
       return this.tasks.map((task) =>
         this.on(task, (own, data) => {
-          const { vectors, values } = this.top(task, own, data);
-          const parts = lossParts(own, data, steps);
-          const found = parts.map(({ measured, ownLayer, crossLayer }, i): Along => {
-            const { share, coefficients } = subspaceShare(vectors, steps[i]!);
-            const form = ownLayer + crossLayer;
-            const inTop = coefficients.reduce((sum, c, j) => sum + (values[j]! * c * c) / 2, 0);
-            const stepSquared = dotTree(steps[i]!, steps[i]!);
-            return {
-              lossChange: measured,
-              quadraticForm: form,
-              stepSquared,
-              shareInTop: share,
-              formInTop: inTop / form,
-            };
-          });
-          return {
-            task,
-            n: data.labels.length,
-            loss: parts[0]!.loss,
-            masks: masks.map((_, i) => ({ mask: found[2 * i]!, shuffled: found[2 * i + 1]! })),
-          };
+          const pairs = this.top(task, own, data);
+          const loss = lossValue(own, data);
+          const masksSeen = steps.map((variants) =>
+            Object.fromEntries(
+              variants.map(({ variant, step }) => [variant, seenAlong(own, data, { loss, pairs, step })]),
+            ),
+          );
+          return { task, n: data.labels.length, loss, masks: masksSeen };
         }),
       );
     } finally {
-      steps.forEach(disposeTree);
+      for (const { step } of steps.flat()) disposeTree(step);
     }
   }
 
@@ -247,6 +265,25 @@ class Views {
   private on<T>(task: string, f: (model: Model, data: Batch) => T): T {
     return onTask(this.bench, task, this.options.draw, f);
   }
+}
+
+function seenAlong(
+  model: Model,
+  data: Batch,
+  { loss, pairs, step }: { readonly loss: number; readonly pairs: Eigenpairs; readonly step: Tree },
+): Along {
+  const product = gnProduct(model, data, step);
+  const form = dotTree(step, product) / 2;
+  disposeTree(product);
+  const { share, coefficients } = subspaceShare(pairs.vectors, step);
+  const inTop = coefficients.reduce((sum, c, i) => sum + (pairs.values[i]! * c * c) / 2, 0);
+  return {
+    lossChange: lossAlong(model, data, step, [1])[0]! - loss,
+    quadraticForm: form,
+    stepSquared: dotTree(step, step),
+    shareInTop: share,
+    formInTop: inTop / form,
+  };
 }
 
 function onTask<T>(bench: Workbench, task: string, draw: number, f: (model: Model, data: Batch) => T): T {

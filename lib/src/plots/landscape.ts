@@ -18,9 +18,16 @@ import {
   seriesStyle,
 } from "./theme";
 
+/** Marks of a mask and of its controls, as `experiments.landscape` names them. */
+const variants: readonly (readonly [variant: string, symbol: string, text: string])[] = [
+  ["", "circle", ""],
+  ["sameSize", "diamond-open", ", same size"],
+  ["shuffled", "circle-open", ", shuffled"],
+];
+
 /**
- * What a metric is along masks (filled) and along their shuffled controls (open), for each kind of task and each score, on a
- * logarithmic axis; lines: geometric means.
+ * What a metric is along masks (filled) and along their controls (open), for each kind of task and each score, on a logarithmic
+ * axis; lines: geometric means.
  * @param rows of `experiments.landscape`, of ONE keep ratio
  * @throws RangeError when nothing is positive or several keep ratios are there
  */
@@ -39,10 +46,11 @@ export function alongMasks(
     present.length - 1 - present.indexOf(kind) + 0.32 - (0.64 * (s + 0.5)) / series.length;
   const data: Trace[] = [];
   for (const [s, { key, rows: own }] of series.entries())
-    for (const variant of ["", "shuffled"]) {
+    for (const [variant, symbol, text] of variants) {
       const points = own.filter((row) => row.variant === variant);
-      const name = `${seriesName(key.score, key.rounds)}${variant ? ", shuffled" : ""}`;
-      const style = { color: colourOf(key.score), symbol: variant ? "circle-open" : "circle", size: 6 };
+      if (points.length === 0) continue;
+      const name = `${seriesName(key.score, key.rounds)}${text}`;
+      const style = { color: colourOf(key.score), symbol, size: 6 };
       data.push({
         type: "scatter",
         mode: "markers",
@@ -73,9 +81,9 @@ export function alongMasks(
     data,
     title: options.title,
     caption: options.caption,
-    note: `A point is one mask on one task, n = ${shown.length}; keep ratio ${keepText(keeps[0]!)}; filled: the mask, open: as many weights of every layer at random places; lines: geometric means.`,
+    note: `A point is one mask on one task, n = ${shown.length}; keep ratio ${keepText(keeps[0]!)}; filled: the mask; open circles: as many weights of every layer at random places; diamonds: at random places among weights of the same size; lines: geometric means.`,
     height: 70 + 92 * present.length,
-    margin: { l: 84, r: 46 + 6.2 * Math.min(34, longest + 10), t: options.title ? 46 : 12, b: 50 },
+    margin: { l: 84, r: 46 + 6.2 * Math.min(36, longest + 12), t: options.title ? 46 : 12, b: 50 },
     layout: {
       xaxis: axis(x, { type: "log", exponentformat: "power" }),
       yaxis: axis("kind of task", {
