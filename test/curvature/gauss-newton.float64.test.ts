@@ -101,6 +101,17 @@ describe.each(tinyNets)("$name", ({ make }) => {
   });
 });
 
+test("a layer with few positions and many inputs is cut by images when pairs of positions outgrow the budget", () => {
+  // 2 x 2 positions, 72 inputs: 10 pairs of 288 numbers and more an image, 12 kB, where three cotangents take 1.5 kB
+  const b = new nets.NetBuilder();
+  b.globalAvgPool("gap", b.conv2d("conv", b.conv2d("stem", "x", 1, 8, 1, 1), 8, 8, 3, 1));
+  const model = tinyModel(b.build("few-positions", [2, 2, 1], 8));
+  const data = tinyBatch(model.net);
+  const expected = gnDiagonal(jacobian({ model, x: data.x }));
+  for (const memoryBytes of [12e3, 25e3, 1e9])
+    expect(curvature.gnDiag(model, data, { memoryBytes })).toBeNearTree(expected, exact);
+});
+
 describe("random signs", () => {
   const model = tinyModel(everyLayer());
   const data = tinyBatch(model.net);

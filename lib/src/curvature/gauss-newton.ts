@@ -151,12 +151,18 @@ export function perImageSquares(node: NetNode, point: Point, dy: Tensor, memoryB
     return tf.reshape(tf.matMul(tf.square(tf.reshape(a, [n, k])), cotangents as never, true), weight.shape);
   }
   const pairs = (positions * (positions + 1)) / 2;
-  const squares = preferPairs(pairs, m * positions) ? pairSquares(a, dy, m) : jacobianSquares(a, dy, m, memoryBytes);
+  const squares = preferPairs(pairs, m, positions, k)
+    ? pairSquares(a, dy, m, memoryBytes)
+    : jacobianSquares(a, dy, m, memoryBytes);
   return tf.reshape(squares, weight.shape);
 }
 
-/** The pair form costs `pairs` multiplications a weight instead of `m * positions`, and never writes the Jacobian. */
-const preferPairs = (pairs: number, product: number): boolean => pairs <= product;
+/**
+ * The pair form costs `pairs` multiplications a weight instead of `m * positions`, and in place of the Jacobian, m k out numbers an image,
+ * it writes the cotangents by pairs three times over, m pairs out each.
+ */
+const preferPairs = (pairs: number, m: number, positions: number, k: number): boolean =>
+  pairs <= m * positions && 3 * pairs <= k;
 
 /** sum_m,i (sum_p A_ipk dy_mipo)^2 by the per-image Jacobians themselves, [m, images, K, out], as many images at once as the budget allows. */
 function jacobianSquares(a: Tensor3D, dy: Tensor, m: number, memoryBytes: number): Tensor {
@@ -179,9 +185,25 @@ function jacobianSquares(a: Tensor3D, dy: Tensor, m: number, memoryBytes: number
 }
 
 /** The same sum over pairs of positions: sum_i sum_p,q (A_ipk A_iqk) (sum_m dy_mipo dy_miqo). */
-function pairSquares(a: Tensor3D, dy: Tensor, m: number): Tensor {
-  const { first, second, cotangents } = positionPairs(a, dy, m);
-  return tf.matMul(tf.mul(first, second), cotangents, true);
+function pairSquares(a: Tensor3D, dy: Tensor, m: number, memoryBytes: number): Tensor {
+  const [n, positions, k] = a.shape;
+  const out = lastAxis(dy);
+  const cotangents = tf.reshape(dy, [m, n, positions, out]);
+  const floatsPerImage = ((positions * (positions + 1)) / 2) * (3 * m * out + 3 * k);
+  const images = Math.min(n, Math.max(1, Math.floor(memoryBytes / (4 * floatsPerImage))));
+  const parts: Tensor[] = [];
+  for (let from = 0; from < n; from += images) {
+    const size = Math.min(images, n - from);
+    parts.push(
+      tf.tidy(() => {
+        const patches = tf.slice(a, [from, 0, 0], [size, positions, k]);
+        const part = tf.reshape(tf.slice(cotangents, [0, from, 0, 0], [m, size, positions, out]), [-1, positions, out]);
+        const pairs = positionPairs(patches, part, m);
+        return tf.matMul(tf.mul(pairs.first, pairs.second), pairs.cotangents, true);
+      }),
+    );
+  }
+  return parts.length === 1 ? parts[0]! : tf.addN(parts);
 }
 
 /**
