@@ -4,15 +4,17 @@ import type { FigureOptions } from "./theme";
 import { axis, colourOf, escapeText, fade, frame, width } from "./theme";
 
 /**
- * How much criteria agree, pair by pair.
+ * How much criteria (or tasks ...) agree, pair by pair.
  * @param overlaps  square, overlaps[i][j] in [0, 1] between names[i] and names[j]
  * @param options.quantity  what a cell is, default "kept by both / kept by either"
+ * @param options.item  title of both axes, default "criterion"
  */
 export function rankAgreement(
   names: readonly string[],
   overlaps: readonly (readonly number[])[],
-  options: FigureOptions & { readonly quantity?: string } = {},
+  options: FigureOptions & { readonly quantity?: string; readonly item?: string } = {},
 ): Figure {
+  const { item = "criterion" } = options;
   if (overlaps.length !== names.length || overlaps.some((row) => row.length !== names.length))
     throw new RangeError(`rankAgreement: overlaps must be ${names.length} x ${names.length}, as many as names`);
   const labels = names.map(escapeText);
@@ -43,8 +45,8 @@ export function rankAgreement(
     height: side + room + (options.title ? 52 : 12),
     margin: { l: room, r: Math.max(20, width - room - 2 * side), t: options.title ? 52 : 12, b: room },
     layout: {
-      xaxis: axis("criterion", { type: "category", tickangle: -90, showgrid: false, ticks: "", showline: false }),
-      yaxis: axis("criterion", {
+      xaxis: axis(item, { type: "category", tickangle: -90, showgrid: false, ticks: "", showline: false }),
+      yaxis: axis(item, {
         type: "category",
         autorange: "reversed",
         showgrid: false,

@@ -111,15 +111,19 @@ export interface LossSlice {
 /**
  * The loss on the straight way from the dense weights (0) to the pruned ones (1), a panel for each task: solid along the mask, dotted along its
  * shuffled control.
+ * @param options.most upper end of the axes of losses; default: the largest loss
  * @throws RangeError without a slice
  */
-export function lossSlices(slices: readonly LossSlice[], options: FigureOptions = {}): Figure {
+export function lossSlices(
+  slices: readonly LossSlice[],
+  options: FigureOptions & { readonly most?: number } = {},
+): Figure {
   if (slices.length === 0) throw new RangeError("lossSlices: slices must not be empty");
   const tasks = [...new Map(slices.map(({ task, taskKind }) => [task, taskKind]))];
   const columns = Math.min(3, tasks.length);
   const lines = Math.ceil(tasks.length / columns);
   const grid = panels(tasks.length, columns, { x: 0.035, y: 0.2 / lines });
-  const top = 1.05 * Math.max(...slices.flatMap(({ losses }) => losses.filter(Number.isFinite)));
+  const top = options.most ?? 1.05 * Math.max(...slices.flatMap(({ losses }) => losses.filter(Number.isFinite)));
   const data: Trace[] = [];
   const annotations: Part[] = [];
   const axes: Record<string, Part> = {};
