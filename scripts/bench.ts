@@ -64,7 +64,10 @@ async function report(netName: string, peak: number): Promise<Report> {
   const repeat = positive("repeat") ?? (large ? 3 : 5);
   const [classes, memory] = [positive("classes")!, positive("memory")!];
   const tasks = [
-    ...[...quantities, ...(large ? [] : scoreQuantities)].map(({ name }) => ({ quantity: name, images })),
+    ...[...quantities, ...(large ? [] : scoreQuantities.filter(({ on }) => on(net)))].map(({ name }) => ({
+      quantity: name,
+      images,
+    })),
     { quantity: FINETUNING, images: large ? images : 64 },
   ];
   const lines: Omit<Line, "gradients">[] = [];

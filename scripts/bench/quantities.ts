@@ -1,5 +1,5 @@
 /** What is measured, and the floating-point operations that each cannot do without, in forward passes F = 2 x MAC x images. */
-import { curvature, masks, nets, scores, train } from "secateur";
+import { curvature, masks, type Net, nets, scores, train } from "secateur";
 import { median, type Result } from "./measure";
 import { pixelSet, type Subject } from "./subject";
 
@@ -45,14 +45,16 @@ export const quantities: readonly Quantity[] = [
 ];
 
 /** Scores of rs64x1 and its like; on larger nets they say nothing more. */
-export const scoreQuantities: readonly Quantity[] = [
+export const scoreQuantities: readonly (Quantity & { on(net: Net): boolean })[] = [
   {
     name: "block OBS score, chunks of 16",
+    on: () => true,
     forwards: (c) => 1 + 2 * c,
     run: ({ model, data }) => scores.blockObs({ chunk: 16 }).score(model, data),
   },
   {
     name: "path exclusion score",
+    on: (net) => net.nodes.some(({ kind }) => kind === "relu"),
     forwards: () => 3,
     run: ({ model, data }) => scores.pathExclusion().score(model, data),
   },

@@ -24,13 +24,10 @@ test("rows are the parts of the masks' changes under each task's head, on its sc
   // magnitude is filed under both sources with both sources and greek, diagonal with its source and greek
   expect(rows).toHaveLength(2 * 3 * (1 + 2 * 9) + 2 * 2 * 2 * 9);
   const bench = new experiments.Workbench({ model: "tiny", protocol: "clean", perClass: 1, evaluateOn: "test" });
-  const [, { mask }] = (await bench.masks("fashion", scores.diagonal(), { grid, rounds: 2, draw: 0 })) as [
-    never,
-    { mask: Parameters<typeof masks.removalStep>[1] },
-  ];
+  const path = await bench.masks("fashion", scores.diagonal(), { grid, rounds: 2, draw: 0 });
   const model = bench.model("greek");
   const data = bench.scoringData("greek", 0);
-  const [parts] = curvature.lossParts(model, data, [masks.removalStep(model, mask)]);
+  const [parts] = curvature.lossParts(model, data, [masks.removalStep(model, path[1]!.mask)]);
   const at = { source: "fashion", task: "greek", taskKind: "transfer" as const, score: "diagonal", keep: 0.2, n: 100 };
   const { measured, firstOrder, ownLayer, crossLayer, residualCurvature, remainder } = parts!;
   expect(numberAt(rows, { ...at, metric: "lossChange" })).toBe(measured);
