@@ -48,7 +48,10 @@ describe.each(experiments.zoo())("%s", (name) => {
   });
 
   test("says how it was made", () => {
-    expect(card.trainedOn).toMatchObject({ classes: 100 });
+    // self-supervised: clean glyphs, which are corrupted anew in every step
+    expect(card.trainedOn).toMatchObject(
+      card.pretraining === "supervised" ? { classes: 100 } : { name: "glyphs", instances: expect.any(Number) },
+    );
     expect(card.commit).toMatch(/^[0-9a-f]{12}/);
     expect(card.seconds).toBeGreaterThan(0);
     expect(card.command).toMatch(/^npm run pretrain -- /);
