@@ -117,6 +117,6 @@ describe("loadBackbone", () => {
     own.writeCard("changed", { ...card, net: "rs8x1" });
     refused(/keys do not fit rs8x1/);
     own.writeCard("changed", { ...card, net: "vgg16" });
-    expect(() => loadBackbone("changed")).toThrow(/net must be resnet18, resnet50 or rsWxB .* got 'vgg16'/);
+    expect(() => loadBackbone("changed")).toThrow(/net must be resnet18, resnet50, .* got 'vgg16'/);
   });
 });

@@ -2,7 +2,7 @@ import { backend, layers } from "secateur";
 import { describe, expect, test } from "vitest";
 import "./close-tree";
 import { owned } from "./owned";
-import { everyLayer } from "./tiny-nets";
+import { everyLayer, tinyViT } from "./tiny-nets";
 
 const { tf } = backend;
 
@@ -41,6 +41,7 @@ describe("toBeNearTree", () => {
   });
 });
 
-test("the tiny net has every layer kind", () => {
-  expect(new Set(everyLayer().nodes.map(({ kind }) => kind))).toEqual(new Set(Object.keys(layers.rules)));
+test("two tiny nets together have every layer kind", () => {
+  const nodes = [everyLayer(), tinyViT()].flatMap((net) => net.nodes);
+  expect(new Set(nodes.map(({ kind }) => kind))).toEqual(new Set(Object.keys(layers.rules)));
 });
