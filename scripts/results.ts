@@ -31,74 +31,155 @@ interface Study {
   readonly suffix: string;
   readonly title: string;
   readonly notebooks: { readonly p1: string; readonly p2: string };
-  readonly p1: experiments.P1Settings;
-  /** what P1's rows say beside the claims that all nets share */
-  verdicts(rows: readonly Row[]): experiments.Claim[];
-  /** together they make one file */
+  /** together they make one file, and so do those of p2 */
+  readonly p1: readonly experiments.P1Settings[];
   readonly p2: readonly experiments.P2Settings[];
+  /** learning rates of P2 to choose from on validation fonts; without it the settings of p2 stand as they are */
+  readonly rates?: readonly number[];
+  /** what P1's rows say (default `experiments.p1Verdicts`) */
+  readonly verdicts?: (rows: readonly Row[]) => experiments.Claim[];
 }
 
-/** The shipped supervised backbones of one net, a seed each. */
-const supervised = (net: string): string[] =>
+/** The shipped backbones of one net and pre-training, a seed each. */
+const shipped = (net: string, pretraining: string): string[] =>
   experiments.zoo().filter((name) => {
     const card = experiments.modelCard(name);
-    return card.net === net && card.pretraining === "supervised";
+    return card.net === net && card.pretraining === pretraining;
   });
 const sources = ["hebrew", "latin_cap", "hangul"];
+const both = (scorer: Scorer): experiments.Curve[] => [once(scorer), inRounds(scorer)];
 
-/** @param perClass test images a class and task */
-function studyOf(
-  net: string,
+/** Scores that see no data give the same mask in one shot and in rounds. */
+const CURVES: readonly experiments.Curve[] = [
+  once(scores.magnitude()),
+  ...both(scores.diagonal()),
+  ...both(scores.blockObs({ chunk: 16 })),
+  ...both(scores.blockQuadratic()),
+  ...both(scores.snip()),
+  once(scores.random()),
+];
+/** Path exclusion is for nets of ReLU. */
+const RELU_CURVES = [...CURVES, ...both(scores.pathExclusion())];
+const HESSIAN_CURVES = [
+  ...both(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
+  once(scores.hessianDiagonal({ draws: 4, ranking: "signed" })),
+];
+
+function p2Of(
+  models: readonly string[],
   perClass: number,
   rate: number,
-  curves: readonly experiments.Curve[],
-): Pick<Study, "p1" | "p2"> {
-  const models = supervised(net);
-  const common = { sources, perClass };
-  const tuned = { models, ...common, rate, curves: [once(scores.magnitude()), inRounds(scores.diagonal())] };
-  return {
-    p1: { models, ...common, draws: [0, 1], curves },
-    p2: [
-      { ...tuned, keeps: [1, 0.2621, 0.1678, 0.1074] },
-      { ...tuned, keeps: [0.044], curves: [once(scores.magnitude())] },
-    ],
-  };
+  more: Partial<experiments.P2Settings> = {},
+): experiments.P2Settings[] {
+  const curves = [once(scores.magnitude()), inRounds(scores.diagonal())];
+  const tuned = { models, sources, perClass, rate, curves, ...more };
+  return [
+    { ...tuned, keeps: [1, 0.2621, 0.1678, 0.1074] },
+    { ...tuned, keeps: [0.044], curves: [once(scores.magnitude())] },
+  ];
 }
 
+const resnet = (pretraining: string, perClass: number): Pick<Study, "p1" | "p2"> => {
+  const models = shipped("rs64x1", pretraining);
+  return {
+    p1: [{ models, sources, perClass, draws: [0, 1], curves: RELU_CURVES }],
+    p2: p2Of(models, perClass, 0.3),
+  };
+};
+const vit = (pretraining: string): Pick<Study, "p1" | "p2"> => {
+  const models = shipped("vh128x4", pretraining);
+  return {
+    p1: [{ models, sources, perClass: 20, draws: [0, 1], curves: CURVES }],
+    p2: p2Of(models, 20, 0.1),
+  };
+};
+
+const ACROSS = { p1: "08-across-pretrainings", p2: "08-across-pretrainings" };
+const VIT = vit("supervised");
 const STUDIES: Readonly<Record<string, Study>> = {
   resnet: {
     suffix: "",
     title: "ResNet",
-    verdicts: () => [],
     notebooks: { p1: "03-p1-pruning-keeps-transfer", p2: "04-p2-fine-tuning" },
-    ...studyOf("rs64x1", 30, 0.3, [
-      once(scores.magnitude()),
-      once(scores.diagonal()),
-      inRounds(scores.diagonal()),
-      once(scores.blockObs({ chunk: 16 })),
-      inRounds(scores.blockObs({ chunk: 16 })),
-      once(scores.pathExclusion()),
-      once(scores.blockQuadratic()),
-      once(scores.random()),
-    ]),
+    ...resnet("supervised", 30),
+  },
+  "resnet-moco": {
+    suffix: "-moco",
+    title: "ResNet of MoCo v2",
+    notebooks: ACROSS,
+    ...resnet("moco", 20),
+    rates: [0.03, 0.1, 0.3],
+  },
+  "resnet-dino": {
+    suffix: "-dino",
+    title: "ResNet of DINO",
+    notebooks: ACROSS,
+    ...resnet("dino", 20),
+    rates: [0.03, 0.1, 0.3],
+  },
+  width: {
+    suffix: "-width",
+    title: "narrow and the wide ResNet",
+    notebooks: ACROSS,
+    verdicts: () => [], // two nets: they are compared, not pooled
+    p1: [
+      {
+        models: [...shipped("rs32x1", "supervised"), ...shipped("rs128x1", "supervised")],
+        sources,
+        perClass: 20,
+        draws: [0, 1],
+        curves: [
+          once(scores.magnitude()),
+          ...both(scores.diagonal()),
+          inRounds(scores.blockObs({ chunk: 16 })),
+          once(scores.random()),
+        ],
+      },
+    ],
+    p2: [],
+  },
+  authors: {
+    suffix: "-authors",
+    title: "ResNet under the authors' protocol",
+    notebooks: ACROSS,
+    p1: [
+      {
+        models: shipped("rs64x1", "supervised").slice(0, 1),
+        sources,
+        perClass: 20,
+        protocol: "authors",
+        draws: [0],
+        curves: [
+          once(scores.magnitude()),
+          ...both(scores.diagonal()),
+          ...both(scores.blockObs({ chunk: 16 })),
+          once(scores.random()),
+        ],
+      },
+    ],
+    p2: [],
   },
   vit: {
     suffix: "-vit",
     title: "Vision Transformer",
-    verdicts: experiments.transformerVerdicts,
+    verdicts: (rows) => [...experiments.p1Verdicts(rows), ...experiments.transformerVerdicts(rows)],
     notebooks: { p1: "07-vision-transformers", p2: "07-vision-transformers" },
-    ...studyOf("vh128x4", 20, 0.1, [
-      once(scores.magnitude()),
-      once(scores.diagonal()),
-      inRounds(scores.diagonal()),
-      once(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
-      inRounds(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
-      once(scores.hessianDiagonal({ draws: 4, ranking: "signed" })),
-      once(scores.blockObs({ chunk: 16 })),
-      inRounds(scores.blockObs({ chunk: 16 })),
-      once(scores.snip()),
-      once(scores.random()),
-    ]),
+    ...VIT,
+    p1: [...VIT.p1, { ...VIT.p1[0]!, models: VIT.p1[0]!.models.slice(0, 1), curves: HESSIAN_CURVES }],
+  },
+  "vit-moco": {
+    suffix: "-vit-moco",
+    title: "Vision Transformer of MoCo v2",
+    notebooks: ACROSS,
+    ...vit("moco"),
+    rates: [0.03, 0.1, 0.3],
+  },
+  "vit-dino": {
+    suffix: "-vit-dino",
+    title: "Vision Transformer of DINO",
+    notebooks: ACROSS,
+    ...vit("dino"),
+    rates: [0.03, 0.1, 0.3],
   },
 };
 
@@ -115,12 +196,16 @@ function save(name: string, command: string, settings: unknown, result: readonly
   checkpoints.writeFileAtomic(path.join(folder, `${name}.json`), `${JSON.stringify(about, null, 2)}\n`);
 }
 
+type Prediction = "p1" | "p2";
+const there = (name: Prediction, { suffix }: Study): boolean =>
+  fs.existsSync(path.join(folder, `${name}${suffix}.csv`));
 /** Studies whose rows are there. */
 const finished = (): Study[] =>
-  Object.values(STUDIES).filter(({ suffix }) =>
-    ["p1", "p2"].every((name) => fs.existsSync(path.join(folder, `${name}${suffix}.csv`))),
-  );
-const rowsOf = (name: "p1" | "p2", { suffix }: Study): Row[] => tidy.readCsv(path.join(folder, `${name}${suffix}.csv`));
+  Object.values(STUDIES).filter((study) => there("p1", study) && (study.p2.length === 0 || there("p2", study)));
+const rowsOf = (name: Prediction, study: Study): Row[] =>
+  there(name, study) ? tidy.readCsv(path.join(folder, `${name}${study.suffix}.csv`)) : [];
+/** Without the runs on validation fonts that chose the learning rate. */
+const ofTestFonts = (rows: readonly Row[]): Row[] => rows.filter(({ variant }) => variant === "");
 
 function claimsDocument(): string {
   const sections = finished().flatMap((study) => [
@@ -128,28 +213,34 @@ function claimsDocument(): string {
       title: `P1 on the ${study.title}: pruning on a source keeps transfer`,
       file: `p1${study.suffix}`,
       notebook: study.notebooks.p1,
-      verdicts: (rows: readonly Row[]) => [...experiments.p1Verdicts(rows), ...study.verdicts(rows)],
+      result: rowsOf("p1", study),
+      verdicts: study.verdicts ?? experiments.p1Verdicts,
     },
-    {
-      title: `P2 on the ${study.title}: fine-tuning on the source lifts transfer`,
-      file: `p2${study.suffix}`,
-      notebook: study.notebooks.p2,
-      verdicts: experiments.p2Verdicts,
-    },
+    ...(study.p2.length > 0
+      ? [
+          {
+            title: `P2 on the ${study.title}: fine-tuning on the source lifts transfer`,
+            file: `p2${study.suffix}`,
+            notebook: study.notebooks.p2,
+            result: ofTestFonts(rowsOf("p2", study)),
+            verdicts: experiments.p2Verdicts,
+          },
+        ]
+      : []),
   ]);
   const number = (x: number): string => String(Number(x.toPrecision(3)));
-  const parts = sections.map(({ title, file, notebook, verdicts }) => {
-    const result = tidy.readCsv(path.join(folder, `${file}.csv`));
+  const parts = sections.flatMap(({ title, file, notebook, result, verdicts }) => {
     const list = (column: "model" | "seed" | "source" | "draw"): string =>
       [...new Set(result.filter(({ keep }) => keep < 1).map((row) => row[column]))].join(", ");
     const lines = verdicts(result).map(
       ({ id, claim, predicted, measured, unit, verdict }) =>
         `| ${claim} | ${predicted} | ${number(measured.mean)}${Number.isFinite(measured.sd) ? ` ± ${number(measured.sd)}` : ""} ${unit ?? ""} | ${measured.n} | **${verdict}** | \`${id}\` |`,
     );
+    if (lines.length === 0) return [];
     return [
       `## ${title}`,
       "",
-      `Notebook: [${notebook}](notebooks/${notebook}.ipynb). Rows: [data/results/${file}.csv](data/results/${file}.csv) (net ${list("model")}; pre-training seeds ${list("seed")}; sources ${list("source")}; draws of scoring images ${list("draw")}; ${result[0]!.n} test images a task; clean protocol).`,
+      `Notebook: [${notebook}](notebooks/${notebook}.ipynb). Rows: [data/results/${file}.csv](data/results/${file}.csv) (net ${list("model")}; pre-training seeds ${list("seed")}; sources ${list("source")}; draws of scoring images ${list("draw")}; ${result[0]!.n} test images a task; ${result[0]!.protocol === "clean" ? "clean" : "the authors'"} protocol).`,
       "",
       "| claim | predicted | measured: mean ± sd over runs | n | verdict | id |",
       "|---|---|---|---|---|---|",
@@ -217,7 +308,7 @@ async function writeDocuments(): Promise<void> {
   if (start < 0 || end < start) throw new Error("README.md: the marks of the table of results are missing");
   const tables = finished().map(
     (study) =>
-      `**${study.title}** (${study.p1.models.join(", ")})\n\n${readmeTable(rowsOf("p1", study), rowsOf("p2", study))}`,
+      `**${study.title}** (${study.p1[0]!.models.join(", ")})\n\n${readmeTable(rowsOf("p1", study), ofTestFonts(rowsOf("p2", study)))}`,
   );
   checkpoints.writeFileAtomic(
     path.join(root, "README.md"),
@@ -246,11 +337,56 @@ async function compute(name: string): Promise<void> {
   const study = STUDIES[name];
   if (study === undefined)
     throw new RangeError(`study must be one of ${Object.keys(STUDIES).join(", ")}, got '${name}'`);
+  const models = study.p1[0]!.models;
+  if (models.length === 0) return console.log(`${name}: no backbone in the zoo, left out`);
   const command = `npm run results -- ${name}`;
-  save(`p1${study.suffix}`, command, study.p1, await experiments.p1(study.p1, { progress: notebook.progress }));
-  const tuned: Row[] = [];
-  for (const settings of study.p2) tuned.push(...(await experiments.p2(settings, { progress: notebook.progress })));
-  save(`p2${study.suffix}`, command, study.p2, tuned);
+  const { progress } = notebook;
+  const pruned: Row[] = [];
+  for (const settings of study.p1) pruned.push(...(await experiments.p1(settings, { progress })));
+  save(`p1${study.suffix}`, command, study.p1, distinct(pruned));
+  if (study.p2.length === 0) return;
+  const { tried, rate } = await chosenRate(study);
+  const tuned = [...tried];
+  const settings = study.p2.map((s) => (rate === undefined ? s : { ...s, rate }));
+  for (const s of settings) tuned.push(...(await experiments.p2(s, { progress })));
+  save(`p2${study.suffix}`, command, settings, tuned);
+}
+
+/** Settings of one file share the dense reference. */
+const distinct = (rows: readonly Row[]): Row[] => [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
+
+/**
+ * The learning rate with the highest transfer accuracy of the fine-tuned magnitude mask (keep 0.17) among those that cost the dense
+ * net less than 2 points of transfer; the lowest when all cost more. Read on validation fonts, source hebrew, first seed.
+ */
+async function chosenRate({ p2, rates = [] }: Study): Promise<{ tried: Row[]; rate?: number }> {
+  const tried: Row[] = [];
+  const outcomes: { rate: number; pruned: number; cost: number }[] = [];
+  const { models, perClass } = p2[0]!;
+  for (const rate of rates) {
+    const rows = await experiments.p2(
+      {
+        models: models.slice(0, 1),
+        sources: ["hebrew"],
+        perClass,
+        rate,
+        curves: [once(scores.magnitude())],
+        keeps: [1, 0.1678],
+        evaluateOn: "validation",
+        variant: `validation rate=${rate}`,
+      },
+      { progress: notebook.progress },
+    );
+    tried.push(...rows);
+    const transfer = tidy.lifts(rows).filter(({ taskKind }) => taskKind === "transfer");
+    const dense = transfer.find(({ score }) => score === "dense")!;
+    const pruned = transfer.find(({ score }) => score === "magnitude")!;
+    outcomes.push({ rate, pruned: pruned.after, cost: -dense.lift });
+  }
+  const harmless = outcomes.filter(({ cost }) => cost < 2);
+  const best = (harmless.length > 0 ? harmless : outcomes.slice(0, 1)).sort((a, b) => b.pruned - a.pruned)[0];
+  if (best) console.log(`learning rate ${best.rate} of ${JSON.stringify(outcomes)}`);
+  return best ? { tried, rate: best.rate } : { tried };
 }
 
 async function main(): Promise<void> {
