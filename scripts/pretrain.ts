@@ -115,10 +115,13 @@ const entries: Readonly<Record<string, Entry>> = {
   "glyphs-vit-dino": selfSupervised("vh128x4", "dino", train.DINO_VIT, train.pretrainDino),
 };
 
-/** What is shipped: the seeds of each entry. */
-const zoo: readonly (readonly [name: string, seeds: readonly number[]])[] = Object.entries(entries).map(
-  ([name, { pretraining }]) => [name, pretraining === "supervised" ? [0, 1] : [0]],
-);
+/** The whole zoo, the arguments of one run each. */
+const zoo: readonly { readonly name: string; readonly seed: number; readonly net?: string }[] = [
+  ...Object.entries(entries).flatMap(([name, { pretraining }]) =>
+    (pretraining === "supervised" ? [0, 1] : [0]).map((seed) => ({ name, seed })),
+  ),
+  ...["rs32x1", "rs128x1"].map((net) => ({ name: "glyphs-resnet-supervised", seed: 0, net })),
+];
 
 async function main(): Promise<void> {
   if (values.all) return retrainAll();
@@ -130,18 +133,18 @@ async function main(): Promise<void> {
   await pretrain(name, entry, nets.netByName(values.net ?? entry.net), { seed, epochs });
 }
 
-/** Every entry with its shipped seeds; when interrupted, it goes on with those that are not done yet. */
+/** The whole zoo; when interrupted, it goes on with the runs that are not done yet. */
 async function retrainAll(): Promise<void> {
   const doneFile = path.join(stateFolder, "all.json");
   const done: string[] = fs.existsSync(doneFile) ? JSON.parse(fs.readFileSync(doneFile, "utf8")) : [];
-  for (const [name, seeds] of zoo)
-    for (const seed of seeds) {
-      if (done.includes(`${name} ${seed}`)) continue;
-      const entry = entries[name]!;
-      await pretrain(name, entry, nets.netByName(entry.net), { seed, epochs: entry.epochs });
-      done.push(`${name} ${seed}`);
-      checkpoints.writeFileAtomic(doneFile, `${JSON.stringify(done)}\n`);
-    }
+  for (const { name, seed, net } of zoo) {
+    const entry = entries[name]!;
+    const run = `${name} ${net ?? entry.net} ${seed}`;
+    if (done.includes(run)) continue;
+    await pretrain(name, entry, nets.netByName(net ?? entry.net), { seed, epochs: entry.epochs });
+    done.push(run);
+    checkpoints.writeFileAtomic(doneFile, `${JSON.stringify(done)}\n`);
+  }
   fs.rmSync(doneFile);
 }
 

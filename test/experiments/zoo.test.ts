@@ -16,6 +16,42 @@ test("zoo lists the cards, sorted; checkpoints and other files are none", () => 
   expect(zoo()).toEqual(["also-good", "good"]);
 });
 
+test("a card without its file is known, but not in the zoo; loading says what makes the file", () => {
+  own.writeCard("unshipped", {
+    ...good,
+    name: "unshipped",
+    file: "unshipped.safetensors",
+    command: "npm run pretrain -- x",
+  });
+  expect(zoo()).toEqual(["also-good", "good"]);
+  expect(modelCard("unshipped").net).toBe("rs4x1");
+  expect(() => loadBackbone("unshipped")).toThrow(/unshipped\.safetensors is not there; .*: npm run pretrain -- x/);
+  rmSync(join(own.folder, "unshipped.json"));
+});
+
+test("cards of pre-trained backbones are whole; their histories are points of a curve", () => {
+  const more = {
+    parameters: 9,
+    accuracyOfHeads: { validation: {}, test: {} },
+    seconds: 5,
+    command: "npm run pretrain -- x",
+    history: [
+      { epoch: 1, evaluation: { pretraining: 20, far: 50 } },
+      { epoch: 2, evaluation: {} },
+    ],
+  };
+  expect(() => experiments.pretrainedCards()).toThrow(/also-good\.json: .* must name parameters/);
+  own.writeCard("also-good", { ...modelCard("also-good"), ...more });
+  own.writeCard("good", { ...good, ...more, history: [] });
+  const cards = experiments.pretrainedCards();
+  expect(cards.map(({ name }) => name)).toEqual(["also-good", "good"]);
+  expect(experiments.headHistory(cards)).toEqual([
+    { step: 1, value: 20, series: "also-good", quantity: "heads, pretraining (%)" },
+    { step: 1, value: 50, series: "also-good", quantity: "heads, far (%)" },
+  ]);
+  own.writeCard("good", good);
+});
+
 describe("modelCard", () => {
   test("is the card, whole", () => {
     own.writeCard("good", { ...good, licence: "Apache-2.0" });
@@ -106,7 +142,7 @@ describe("loadBackbone", () => {
     truncateSync(path, 1000);
     refused(/SHA-256 must be/);
     rmSync(path);
-    refused(/ENOENT/);
+    refused(/is not there$/);
     symlinkSync(join(own.folder, "good.safetensors"), path);
     refused(/SHA-256 must be/);
     rmSync(path);

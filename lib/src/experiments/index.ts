@@ -1,4 +1,7 @@
 /** The recipe of a prediction: settings -> tidy rows, cached and resumable; draws nothing. */
+
+export { ablationVerdicts } from "./ablation-verdicts";
+export { ABLATIONS, type Ablation, type AblationSettings, ablations } from "./ablations";
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
 export { type CalibrationSettings, calibration } from "./calibration";
 export { calibrationVerdicts } from "./calibration-verdicts";
@@ -10,6 +13,13 @@ export {
   type MaskOrigin,
   type PairOverlap,
 } from "./forensics";
+export {
+  type BackboneOrigin,
+  type ForensicsAcross,
+  type ForensicsAcrossSettings,
+  forensicsAcross,
+  type PairAcross,
+} from "./forensics-across";
 export {
   type Landscape,
   type LandscapeSettings,
@@ -31,4 +41,14 @@ export { secondOrderVerdicts } from "./second-order-verdicts";
 export { transformerVerdicts } from "./transformer-verdicts";
 export { type Claim, p1Verdicts, p2Verdicts } from "./verdicts";
 export { type Accuracies, Workbench, type WorkbenchSettings } from "./workbench";
-export { type Backbone, loadBackbone, type ModelCard, modelCard, zoo } from "./zoo";
+export {
+  type Backbone,
+  type HeadAccuracies,
+  headHistory,
+  loadBackbone,
+  type ModelCard,
+  modelCard,
+  type PretrainedCard,
+  pretrainedCards,
+  zoo,
+} from "./zoo";

@@ -1,0 +1,178 @@
+/** The committed sweeps: what each computes, and where its rows are. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { experiments, type Row, type Scorer, scores, rows as tidy } from "secateur";
+
+export const root = path.resolve(__dirname, "..");
+export const folder = path.join(root, "data", "results");
+const rounds = experiments.KEEP_GRID.length;
+export const once = (scorer: Scorer): experiments.Curve => ({ scorer, rounds: 1 });
+const inRounds = (scorer: Scorer): experiments.Curve => ({ scorer, rounds });
+
+export interface Study {
+  /** end of the names of its files: data/results/p1SUFFIX.csv */
+  readonly suffix: string;
+  readonly title: string;
+  readonly notebooks: { readonly p1: string; readonly p2: string };
+  /** together they make one file, and so do those of p2 */
+  readonly p1: readonly experiments.P1Settings[];
+  readonly p2: readonly experiments.P2Settings[];
+  /** learning rates of P2 to choose from on validation fonts; without it the settings of p2 stand as they are */
+  readonly rates?: readonly number[];
+  /** what P1's rows say (default `experiments.p1Verdicts`) */
+  readonly verdicts?: (rows: readonly Row[]) => experiments.Claim[];
+}
+
+/** The shipped backbones of one net and pre-training, a seed each. */
+const shipped = (net: string, pretraining: string): string[] =>
+  experiments.zoo().filter((name) => {
+    const card = experiments.modelCard(name);
+    return card.net === net && card.pretraining === pretraining;
+  });
+const sources = ["hebrew", "latin_cap", "hangul"];
+const both = (scorer: Scorer): experiments.Curve[] => [once(scorer), inRounds(scorer)];
+
+/** Scores that see no data give the same mask in one shot and in rounds. */
+const CURVES: readonly experiments.Curve[] = [
+  once(scores.magnitude()),
+  ...both(scores.diagonal()),
+  ...both(scores.blockObs({ chunk: 16 })),
+  ...both(scores.blockQuadratic()),
+  ...both(scores.snip()),
+  once(scores.random()),
+];
+/** Path exclusion is for nets of ReLU. */
+const RELU_CURVES = [...CURVES, ...both(scores.pathExclusion())];
+const HESSIAN_CURVES = [
+  ...both(scores.hessianDiagonal({ draws: 4, ranking: "absolute" })),
+  once(scores.hessianDiagonal({ draws: 4, ranking: "signed" })),
+];
+
+function p2Of(
+  models: readonly string[],
+  perClass: number,
+  rate: number,
+  more: Partial<experiments.P2Settings> = {},
+): experiments.P2Settings[] {
+  const curves = [once(scores.magnitude()), inRounds(scores.diagonal())];
+  const tuned = { models, sources, perClass, rate, curves, ...more };
+  return [
+    { ...tuned, keeps: [1, 0.2621, 0.1678, 0.1074] },
+    { ...tuned, keeps: [0.044], curves: [once(scores.magnitude())] },
+  ];
+}
+
+const resnet = (pretraining: string, perClass: number): Pick<Study, "p1" | "p2"> => {
+  const models = shipped("rs64x1", pretraining);
+  return {
+    p1: [{ models, sources, perClass, draws: [0, 1], curves: RELU_CURVES }],
+    p2: p2Of(models, perClass, 0.3),
+  };
+};
+const vit = (pretraining: string): Pick<Study, "p1" | "p2"> => {
+  const models = shipped("vh128x4", pretraining);
+  return {
+    p1: [{ models, sources, perClass: 20, draws: [0, 1], curves: CURVES }],
+    p2: p2Of(models, 20, 0.1),
+  };
+};
+
+const ACROSS = { p1: "08-across-pretrainings", p2: "08-across-pretrainings" };
+const VIT = vit("supervised");
+export const STUDIES: Readonly<Record<string, Study>> = {
+  resnet: {
+    suffix: "",
+    title: "ResNet",
+    notebooks: { p1: "03-p1-pruning-keeps-transfer", p2: "04-p2-fine-tuning" },
+    ...resnet("supervised", 30),
+  },
+  "resnet-moco": {
+    suffix: "-moco",
+    title: "ResNet of MoCo v2",
+    notebooks: ACROSS,
+    ...resnet("moco", 20),
+    rates: [0.03, 0.1, 0.3],
+  },
+  "resnet-dino": {
+    suffix: "-dino",
+    title: "ResNet of DINO",
+    notebooks: ACROSS,
+    ...resnet("dino", 20),
+    rates: [0.03, 0.1, 0.3],
+  },
+  width: {
+    suffix: "-width",
+    title: "narrow and the wide ResNet",
+    notebooks: ACROSS,
+    verdicts: () => [], // two nets: they are compared, not pooled
+    p1: [
+      {
+        models: [...shipped("rs32x1", "supervised"), ...shipped("rs128x1", "supervised")],
+        sources,
+        perClass: 20,
+        draws: [0, 1],
+        curves: [
+          once(scores.magnitude()),
+          ...both(scores.diagonal()),
+          inRounds(scores.blockObs({ chunk: 16 })),
+          once(scores.random()),
+        ],
+      },
+    ],
+    p2: [],
+  },
+  authors: {
+    suffix: "-authors",
+    title: "ResNet under the authors' protocol",
+    notebooks: ACROSS,
+    p1: [
+      {
+        models: shipped("rs64x1", "supervised").slice(0, 1),
+        sources,
+        perClass: 20,
+        protocol: "authors",
+        draws: [0],
+        curves: [
+          once(scores.magnitude()),
+          ...both(scores.diagonal()),
+          ...both(scores.blockObs({ chunk: 16 })),
+          once(scores.random()),
+        ],
+      },
+    ],
+    p2: [],
+  },
+  vit: {
+    suffix: "-vit",
+    title: "Vision Transformer",
+    verdicts: (rows) => [...experiments.p1Verdicts(rows), ...experiments.transformerVerdicts(rows)],
+    notebooks: { p1: "07-vision-transformers", p2: "07-vision-transformers" },
+    ...VIT,
+    p1: [...VIT.p1, { ...VIT.p1[0]!, models: VIT.p1[0]!.models.slice(0, 1), curves: HESSIAN_CURVES }],
+  },
+  "vit-moco": {
+    suffix: "-vit-moco",
+    title: "Vision Transformer of MoCo v2",
+    notebooks: ACROSS,
+    ...vit("moco"),
+    rates: [0.03, 0.1, 0.3],
+  },
+  "vit-dino": {
+    suffix: "-vit-dino",
+    title: "Vision Transformer of DINO",
+    notebooks: ACROSS,
+    ...vit("dino"),
+    rates: [0.03, 0.1, 0.3],
+  },
+};
+
+export type Prediction = "p1" | "p2";
+export const there = (name: Prediction, { suffix }: Study): boolean =>
+  fs.existsSync(path.join(folder, `${name}${suffix}.csv`));
+/** Studies whose rows are there. */
+export const finished = (): Study[] =>
+  Object.values(STUDIES).filter((study) => there("p1", study) && (study.p2.length === 0 || there("p2", study)));
+export const rowsOf = (name: Prediction, study: Study): Row[] =>
+  there(name, study) ? tidy.readCsv(path.join(folder, `${name}${study.suffix}.csv`)) : [];
+/** Without the runs on validation fonts that chose the learning rate. */
+export const ofTestFonts = (rows: readonly Row[]): Row[] => rows.filter(({ variant }) => variant === "");
