@@ -151,6 +151,19 @@ export interface Row {
   readonly commit: string;
 }
 
+/** Loss of a task on the straight way from the dense weights (share 0) to a mask's (share 1). */
+export interface LossSlice {
+  readonly task: string;
+  readonly taskKind: TaskKind;
+  readonly score: string;
+  readonly rounds: number;
+  readonly keep: number;
+  /** "" or "shuffled" */
+  readonly variant: string;
+  readonly shares: readonly number[];
+  readonly losses: readonly number[];
+}
+
 /** A plotly figure: plain JSON, no tensors, no functions. */
 export interface Figure {
   readonly data: readonly Readonly<Record<string, unknown>>[];

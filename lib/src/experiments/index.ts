@@ -28,7 +28,6 @@ export {
   landscapeSlices,
   type Plane,
   type PlaneSettings,
-  type Slice,
   type SliceSettings,
   type TaskOverlap,
   type TaskSpectrum,

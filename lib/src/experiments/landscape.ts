@@ -15,7 +15,7 @@ import { removalStep, shuffleWithinLayers } from "../masks";
 import { prunableWeights } from "../nets";
 import { finetune } from "../train";
 import { disposeTree, dotTree, mapTree, pickTree, toHost, zipTree } from "../tree";
-import type { Batch, Mask, Model, Protocol, Row, TaskKind, Tree } from "../types";
+import type { Batch, LossSlice, Mask, Model, Protocol, Row, TaskKind, Tree } from "../types";
 import { cached } from "./cache";
 import { checkTasks } from "./calibration";
 import { type Curve, checkPlan, nearest, type RunOptions } from "./p1";
@@ -363,26 +363,16 @@ export interface SliceSettings {
   readonly protocol?: Protocol;
 }
 
-/** Loss of a task on the straight way from the dense weights to a mask's. */
-export interface Slice {
-  readonly task: string;
-  readonly taskKind: TaskKind;
-  readonly score: string;
-  readonly rounds: number;
-  readonly keep: number;
-  /** "" or "shuffled" */
-  readonly variant: string;
-  readonly shares: readonly number[];
-  readonly losses: readonly number[];
-}
-
 const SHARES: readonly number[] = Array.from({ length: 13 }, (_, i) => (i - 2) / 8);
 
 /**
  * The loss of the source and of every task along the source's masks and along their shuffled controls; cached like `p1`.
  * @throws RangeError before work starts for settings that do not fit
  */
-export async function landscapeSlices(settings: SliceSettings, { progress, fresh }: RunOptions = {}): Promise<Slice[]> {
+export async function landscapeSlices(
+  settings: SliceSettings,
+  { progress, fresh }: RunOptions = {},
+): Promise<LossSlice[]> {
   const { model, source, curves, grid, shares = SHARES, draw = 0, protocol = "clean" } = settings;
   checkPlan([model], [source], curves, grid);
   checkTasks(settings.tasks);
@@ -390,7 +380,7 @@ export async function landscapeSlices(settings: SliceSettings, { progress, fresh
   const tasks = [...new Set([source, ...settings.tasks])];
   const bar = progress?.(curves.length, "slices");
   const bench = new Workbench({ model, protocol, perClass: 1, evaluateOn: "test" });
-  const slices: Slice[] = [];
+  const slices: LossSlice[] = [];
   try {
     for (const [which, { scorer, rounds }] of curves.entries()) {
       const { checkpoint } = bench;

@@ -6,7 +6,7 @@ export type { ContactSheetOptions } from "./contact-sheet";
 export { contactSheet, tile } from "./contact-sheet";
 export type { HistogramOptions } from "./histogram";
 export { histogram } from "./histogram";
-export type { LossPlane, LossPlanesOptions, LossSlice } from "./landscape";
+export type { LossPlane, LossPlanesOptions } from "./landscape";
 export { alongMasks, lossPlanes, lossSlices } from "./landscape";
 export { layerCoupling } from "./layer-coupling";
 export type { KeptLayers } from "./layer-keep";

@@ -1,5 +1,5 @@
 import { groupBy } from "../rows";
-import type { Figure, Row, TaskKind } from "../types";
+import type { Figure, LossSlice, Row, TaskKind } from "../types";
 import { sequential } from "./task-matrix";
 import type { FigureOptions, Part, Trace } from "./theme";
 import {
@@ -94,18 +94,6 @@ export function alongMasks(
       }),
     },
   });
-}
-
-/** A line of `lossSlices`, as `experiments.landscapeSlices` gives it. */
-export interface LossSlice {
-  readonly task: string;
-  readonly taskKind: TaskKind;
-  readonly score: string;
-  readonly rounds: number;
-  readonly keep: number;
-  readonly variant: string;
-  readonly shares: readonly number[];
-  readonly losses: readonly number[];
 }
 
 /**
