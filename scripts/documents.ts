@@ -1,8 +1,8 @@
-/** The documents that are made of committed rows and model cards: CLAIMS.md, docs/results.md, the tables of README.md, figures. */
+/** The documents that are made of committed rows and model cards: CLAIMS.md, docs/results.md, the tables of README.md, figures, pretraining.csv. */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { checkpoints, experiments, type Figure, notebook, plots, type Row, rows as tidy } from "secateur";
-import { finished, ofTestFonts, root, rowsOf } from "./studies";
+import { finished, folder, ofTestFonts, root, rowsOf } from "./studies";
 
 function claimsDocument(): string {
   const sections = finished().flatMap((study) => [
@@ -242,11 +242,16 @@ export async function writeDocuments(): Promise<void> {
       ),
     );
   }
+  const curve = experiments.headHistory(experiments.pretrainedCards());
+  checkpoints.writeFileAtomic(
+    path.join(folder, "pretraining.csv"),
+    ["backbone,epoch,quantity,value", ...curve.map((p) => [p.series, p.step, p.quantity, p.value].join()), ""].join(
+      "\n",
+    ),
+  );
   await writePicture(
     "pretraining",
-    plots.learningCurve(experiments.headHistory(experiments.pretrainedCards()), {
-      title: "Heads on validation fonts while backbones are pre-trained",
-    }),
+    plots.learningCurve(curve, { title: "Heads on validation fonts while backbones are pre-trained" }),
   );
   console.log(`CLAIMS.md, README.md, docs/results.md and docs/*.png written: ${finished().map(({ title }) => title)}`);
 }
