@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { notebook, plots } from "secateur";
 import { describe, expect, test } from "vitest";
 import { figures } from "./figures";
-import { grid, layers, lossRows, p1Rows, p2Rows, partRows } from "./made-up";
+import { ablationRows, grid, layers, lossRows, p1Rows, p2Rows, partRows } from "./made-up";
 
 type Json = Record<string, unknown>;
 
@@ -268,4 +268,40 @@ describe("layerCoupling", () => {
     expect(() => plots.layerCoupling(["a", "b"], [[1, 2]])).toThrow(/coupling must be 2 x 2, got rows of 2/);
     expect(() => plots.layerCoupling(["a"], [[0]])).toThrow(/moves nothing/);
   });
+});
+
+describe("ablationBars", () => {
+  test("a bar is the mean over runs of the mean over tasks; the order of variants and keep ratios is kept", () => {
+    const figure = plots.ablationBars(ablationRows());
+    const bars = figure.data as { name: string; x: string[]; y: number[]; xaxis: string }[];
+    expect(bars.map(({ name, xaxis }) => [name, xaxis])).toEqual([
+      ["magnitude, one shot", "x"],
+      ["diagonal-exact,<br>9 rounds", "x"],
+      ["magnitude, one shot", "x2"],
+      ["diagonal-exact,<br>9 rounds", "x2"],
+    ]);
+    expect(bars[0]!.x).toEqual(["as is", "shuffled", "layerwise"]);
+    const own = ablationRows().filter(
+      ({ score, keep, variant, taskKind }) =>
+        score === "magnitude" && keep === grid[3] && variant === "" && taskKind === "transfer",
+    );
+    const runs = ["latin", "hebrew", "hangul"].map((source) => {
+      const values = own.filter((row) => row.source === source).map(({ value }) => value);
+      return values.reduce((a, b) => a + b, 0) / values.length;
+    });
+    expect(bars[2]!.y[0]).toBeCloseTo(runs.reduce((a, b) => a + b, 0) / runs.length, 3);
+  });
+
+  test("refuses rows without a pruned one, or without the dense reference", () => {
+    const dense = ablationRows().filter(({ keep }) => keep === 1);
+    expect(() => plots.ablationBars(dense)).toThrow(/no pruned row of kind 'transfer' has the metric 'accuracy'/);
+    const pruned = ablationRows().filter(({ keep }) => keep < 1);
+    expect(() => plots.ablationBars(pruned)).toThrow(/no dense row of kind 'transfer'/);
+  });
+});
+
+test("maskOverlap refuses an empty list and what is no share", () => {
+  expect(() => plots.maskOverlap([])).toThrow(/overlaps must not be empty/);
+  const one = { differsIn: "draw", intersectionOverUnion: 1.2, byChance: 0.2 };
+  expect(() => plots.maskOverlap([one])).toThrow(/must be in \[0, 1\], got 1\.2 .*draw/);
 });

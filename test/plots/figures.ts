@@ -1,11 +1,13 @@
 import type { Figure } from "secateur";
 import { plots } from "secateur";
 import {
+  ablationRows,
   densityCurve,
   grid,
   landscapeRows,
   layers,
   lossRows,
+  overlaps,
   p1Rows,
   p2Rows,
   partRows,
@@ -98,6 +100,8 @@ export const figures: Readonly<Record<string, () => Figure>> = {
       { magnitude: layers(0), "diagonal-exact": layers(1), "blockObs-32": layers(2) },
       { title: "What each score keeps of every layer" },
     ),
+  "ablation-bars": () => plots.ablationBars(ablationRows(), { title: "What is left without a part of the mask" }),
+  "mask-overlap": () => plots.maskOverlap(overlaps(), { title: "How much two masks agree" }),
   histogram: () =>
     plots.histogram([...spread(5000), 0, 0], { title: "Scores of the weights", x: "score (loss)", log: true }),
   "histogram-several": () =>

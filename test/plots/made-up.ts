@@ -231,3 +231,33 @@ export function densityCurve(name: string, scale: number): Parameters<typeof plo
   });
   return { name, dimension: 100_000, points };
 }
+
+/** Two scores, two keep ratios, three variants; shuffling leaves chance. */
+export function ablationRows(): Row[] {
+  const rows = p1Rows().filter((row) => row.taskKind === "transfer" || row.keep === 1);
+  const dense = sources.flatMap((source) =>
+    rows
+      .filter((row) => row.keep === 1)
+      .map((row) => ({ ...row, source, taskKind: kindOf(source, row.task), rounds: 1 })),
+  );
+  const asIs = rows.filter(
+    ({ score, rounds, keep }) =>
+      (keep === grid[1] || keep === grid[3]) && (score === "magnitude" || (score === "diagonal-exact" && rounds > 1)),
+  );
+  return [
+    ...dense,
+    ...asIs,
+    ...asIs.map((row) => ({ ...row, variant: "shuffled", value: 10 + 0.1 * wobble(row.value) })),
+    ...asIs.map((row) => ({ ...row, variant: "layerwise", value: 10 + 0.7 * (row.value - 10) })),
+  ];
+}
+
+export function overlaps(): plots.OverlapOfMasks[] {
+  return ["draw", "source", "criterion"].flatMap((differsIn, i) =>
+    Array.from({ length: 6 }, (_, k) => ({
+      differsIn,
+      intersectionOverUnion: 0.8 - 0.15 * i + 0.05 * wobble(i, k),
+      byChance: 0.2 + 0.02 * wobble(k, i),
+    })),
+  );
+}

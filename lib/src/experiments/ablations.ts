@@ -42,6 +42,14 @@ export interface AblationSettings {
   readonly seed?: number;
 }
 
+interface Unit extends Curve {
+  readonly ablation: Ablation;
+  readonly source: string;
+  /** false: the same for every source */
+  readonly seesSource: boolean;
+  readonly filedUnder: readonly string[];
+}
+
 interface Point {
   readonly keep: number;
   readonly accuracy: Accuracies;
@@ -78,11 +86,11 @@ export async function ablations(settings: AblationSettings, { progress, fresh }:
       `ablations must be among ${ABLATIONS.map((a) => `'${a}'`).join(", ")}, got ${unknown === undefined ? "none" : `'${unknown}'`}`,
     );
   if (!Number.isSafeInteger(seed)) throw new RangeError(`seed must be an integer, got ${seed}`);
-  const unitsOf = (net: Net) =>
+  const unitsOf = (net: Net): Unit[] =>
     curves.flatMap((curve) =>
       asked
         .filter((ablation) => hasNorms(net) || !(ablation === "folded" || ablation === "recalibrated"))
-        .flatMap((ablation) => {
+        .flatMap((ablation): Unit[] => {
           const seesSource = curve.scorer.usesData || ablation === "recalibrated";
           return seesSource
             ? sources.map((source) => ({ ...curve, ablation, source, seesSource, filedUnder: [source] }))

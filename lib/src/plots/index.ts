@@ -1,3 +1,5 @@
+export type { AblationBarsOptions } from "./ablation-bars";
+export { ablationBars } from "./ablation-bars";
 export type { ScoreScatterOptions } from "./agreement";
 export { rankAgreement, scoreScatter } from "./agreement";
 export type { BeforeAfterOptions } from "./before-after";
@@ -15,6 +17,8 @@ export type { LearningPoint } from "./learning-curve";
 export { learningCurve } from "./learning-curve";
 export type { LossPartsOptions } from "./loss-parts";
 export { lossParts } from "./loss-parts";
+export type { OverlapOfMasks } from "./mask-overlap";
+export { maskOverlap } from "./mask-overlap";
 export type { OneShotVsRoundsOptions } from "./one-shot-vs-rounds";
 export { oneShotVsRounds } from "./one-shot-vs-rounds";
 export type { PredictedVsMeasuredOptions } from "./predicted-vs-measured";
