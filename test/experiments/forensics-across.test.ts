@@ -96,3 +96,54 @@ test.each<[string, object, RegExp]>([
 ])("refuses %s", async (_, change, rule) => {
   await expect(experiments.forensicsAcross({ ...plan, ...change } as never)).rejects.toThrow(rule);
 });
+
+type Pair = experiments.PairAcross;
+
+function pair(
+  differsIn: Pair["differsIn"],
+  overlap: number,
+  b: Partial<Pair["b"]> = {},
+  a: Partial<Pair["a"]> = {},
+): Pair {
+  const origin = { pretraining: "supervised", seed: 0, score: "diagonal", rounds: 9, source: "hebrew", draw: 0, ...a };
+  return {
+    differsIn,
+    keep: 0.8 ** 8,
+    a: origin,
+    b: { ...origin, ...b },
+    intersectionOverUnion: overlap,
+    byChance: 0.2,
+    keepCorrelation: differsIn === "seed" ? Number.NaN : 0.8,
+    layers: [],
+  };
+}
+
+test("verdicts: draws against sources of the same backbone, the rest against chance", () => {
+  const claims = experiments.forensicsVerdicts({
+    pairs: [
+      pair("draw", 0.7, { draw: 1 }),
+      pair("draw", 0.6, { draw: 1 }, { source: "hangul" }),
+      pair("draw", 0.1, { draw: 1 }, { pretraining: "moco" }),
+      pair("source", 0.5, { source: "hangul" }),
+      pair("source", 0.3, { source: "latin_cap" }),
+      pair("source", 0.9, { source: "hangul" }, { draw: 1 }),
+      pair("pretraining", 0.3, { pretraining: "moco" }),
+      pair("pretraining", 0.301, { pretraining: "moco" }, { source: "hangul" }),
+      pair("pretraining", 0.9, { pretraining: "moco" }, { rounds: 1 }),
+      { ...pair("pretraining", 0.9, { pretraining: "moco" }), keep: 0.4096 },
+      pair("seed", 0.201, { seed: 1 }),
+      pair("seed", 0.202, { seed: 1 }, { source: "hangul" }),
+    ],
+  });
+  const by = Object.fromEntries(claims.map((claim) => [claim.id, claim]));
+  // a correlation that is not a number says nothing
+  expect(Object.keys(by)).toEqual(["mask-source", "mask-pretraining", "mask-seed", "profile-pretraining"]);
+  // hebrew: 0.7 - (0.5 + 0.3) / 2; hangul: 0.6 - 0.5; moco has no other source
+  expect(by["mask-source"]!.measured.mean).toBeCloseTo((0.3 + 0.1) / 2, 12);
+  expect(by["mask-source"]!.measured.n).toBe(2);
+  expect(by["mask-pretraining"]!.measured.mean).toBeCloseTo(0.1005, 12);
+  expect(by["mask-pretraining"]).toMatchObject({ predicted: "above 0.02", verdict: "supports" });
+  expect(by["mask-seed"]).toMatchObject({ predicted: "-0.02 to 0.02", verdict: "supports" });
+  expect(by["profile-pretraining"]!.measured).toMatchObject({ mean: 0.8, n: 2 });
+  expect(experiments.forensicsVerdicts({ pairs: [] })).toEqual([]);
+});

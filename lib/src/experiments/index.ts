@@ -20,6 +20,7 @@ export {
   forensicsAcross,
   type PairAcross,
 } from "./forensics-across";
+export { forensicsVerdicts } from "./forensics-verdicts";
 export {
   type Landscape,
   type LandscapeSettings,
