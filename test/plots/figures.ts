@@ -1,9 +1,11 @@
 import type { Figure } from "secateur";
-import { plots } from "secateur";
+import { plots, rows as tidy } from "secateur";
 import {
   ablationRows,
+  comparisonRows,
   densityCurve,
   grid,
+  kneeTrends,
   landscapeRows,
   layers,
   lossRows,
@@ -138,4 +140,18 @@ export const figures: Readonly<Record<string, () => Figure>> = {
       x: "magnitude (weight^2)",
       y: "diagonal-exact (loss)",
     }),
+  "knee-forest": () =>
+    plots.kneeForest(tidy.kneeIntervals(comparisonRows()), { title: "Knees of every score on every backbone" }),
+  "rank-table": () =>
+    plots.rankTable(
+      tidy
+        .groupBy(comparisonRows(), ["model", "pretraining"])
+        .flatMap(({ key, rows }) =>
+          tidy
+            .rankSeries(rows, { at: grid[2]! })
+            .map((ranked) => ({ ...ranked, backbone: `${key.model} ${key.pretraining}` })),
+        ),
+      { title: "Which score is best where" },
+    ),
+  "width-trend": () => plots.widthTrend(kneeTrends(), { title: "A wider net can lose more" }),
 };

@@ -261,3 +261,44 @@ export function overlaps(): plots.OverlapOfMasks[] {
     })),
   );
 }
+
+/** Two more backbones: one that keeps less, one on which magnitude was read at two keep ratios only and a score was not run. */
+export function comparisonRows(): Row[] {
+  const rows = p1Rows();
+  const worse = rows.map((row) => ({
+    ...row,
+    pretraining: "moco",
+    value: row.keep === 1 ? row.value : 0.94 * row.value,
+  }));
+  const few = rows
+    .filter(({ score }) => score !== "blockQuadratic-absolute")
+    .filter((row) => row.keep > 0.4 || row.score !== "magnitude")
+    .map((row) => ({ ...row, model: "vh128x4" }));
+  return [...rows, ...worse, ...few];
+}
+
+/** Knees of three widths, one of two seeds; the last one of "diagonal-exact" is a bound. */
+export const kneeTrends = (): Parameters<typeof plots.widthTrend>[0][number][] =>
+  [
+    { score: "magnitude", rounds: 1, first: 0.31 },
+    { score: "diagonal-exact", rounds: 9, first: 0.38 },
+  ].map(({ score, rounds, first }, s) => ({
+    ...{ score, rounds },
+    points: [
+      ["rs32x1", 0, 3.0e5],
+      ["rs64x1", 0, 1.2e6],
+      ["rs64x1", 1, 1.2e6],
+      ["rs128x1", 0, 4.8e6],
+    ].map(([model, seed, weights], i) => ({
+      ...{ model: String(model), seed: Number(seed), weights: Number(weights), knee: first * 0.75 ** i, sd: 0.02 },
+      ...{ runs: 6, censored: s === 1 && i === 3 ? 2 : 0 },
+    })),
+    line: { intercept: 2, slope: -0.25, sd: 0.05, n: 4 - s, meanX: 13.9, squaresX: 4 },
+    predicted: {
+      net: "resnet50",
+      weights: 23_454_912,
+      knee: Math.exp(2 - 0.25 * Math.log(23_454_912)),
+      low: 0.001,
+      high: 0.3,
+    },
+  }));

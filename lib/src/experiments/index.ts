@@ -5,6 +5,8 @@ export { ABLATIONS, type Ablation, type AblationSettings, ablations } from "./ab
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
 export { type CalibrationSettings, calibration } from "./calibration";
 export { calibrationVerdicts } from "./calibration-verdicts";
+export { comparisonVerdicts, minimumVerdicts, perBackbone } from "./comparison-verdicts";
+export { type FirstOrderSettings, firstOrder } from "./first-order";
 export {
   type Forensics,
   type ForensicsSettings,
@@ -40,6 +42,7 @@ export { type SecondOrderSettings, secondOrder } from "./second-order";
 export { secondOrderVerdicts } from "./second-order-verdicts";
 export { transformerVerdicts } from "./transformer-verdicts";
 export { type Claim, p1Verdicts, p2Verdicts } from "./verdicts";
+export { type WidthPoint, type WidthTrend, type WidthTrendOptions, widthTrend } from "./width-trend";
 export { type Accuracies, Workbench, type WorkbenchSettings } from "./workbench";
 export {
   type Backbone,

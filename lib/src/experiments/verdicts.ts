@@ -8,19 +8,19 @@ export interface Claim extends VerdictRow {
   readonly id: string;
 }
 
-interface Series {
+export interface Series {
   /** name of a scorer, or its beginning: "blockObs" is any chunk size */
   readonly score: string;
   readonly rounds: "one shot" | "rounds";
 }
 
-const series = (score: string, rounds: Series["rounds"] = "one shot"): Series => ({ score, rounds });
-const is = (row: { score: string; rounds: number }, { score, rounds }: Series): boolean =>
+export const series = (score: string, rounds: Series["rounds"] = "one shot"): Series => ({ score, rounds });
+export const is = (row: { score: string; rounds: number }, { score, rounds }: Series): boolean =>
   row.score.startsWith(score) && (rounds === "rounds" ? row.rounds > 1 : row.rounds === 1);
-const near = (keep: number, wanted: number): boolean => Math.abs(keep - wanted) <= 0.02 * wanted;
+export const near = (keep: number, wanted: number): boolean => Math.abs(keep - wanted) <= 0.02 * wanted;
 
 /** Everything below is about the runs that are there: a run is one source, pre-training seed and draw. */
-const runOf = ({ source, seed, draw }: { source: string; seed: number; draw: number }): string =>
+export const runOf = ({ source, seed, draw }: { source: string; seed: number; draw: number }): string =>
   `${source} ${seed} ${draw}`;
 
 /**
@@ -225,9 +225,9 @@ export function p2Verdicts(rows: readonly Row[]): Claim[] {
   ]);
 }
 
-const nameOf = ({ score, rounds }: Series): string => (score === "magnitude" ? score : `${score} (${rounds})`);
+export const nameOf = ({ score, rounds }: Series): string => (score === "magnitude" ? score : `${score} (${rounds})`);
 
-function claimOf(
+export function claimOf(
   id: string,
   claim: string,
   predicted: string,
@@ -240,5 +240,5 @@ function claimOf(
   return { id, claim, predicted, measured, unit, verdict };
 }
 
-const present = (claims: readonly (Claim | undefined)[]): Claim[] =>
+export const present = (claims: readonly (Claim | undefined)[]): Claim[] =>
   claims.filter((claim): claim is Claim => claim !== undefined);
