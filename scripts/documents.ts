@@ -25,26 +25,20 @@ function claimsDocument(): string {
         ]
       : []),
   ]);
-  const number = (x: number): string => String(Number(x.toPrecision(3)));
   const parts = sections.flatMap(({ title, file, notebook, result, verdicts }) => {
     const list = (column: "model" | "seed" | "source" | "draw"): string =>
       [...new Set(result.filter(({ keep }) => keep < 1).map((row) => row[column]))].join(", ");
-    const lines = verdicts(result).map(
-      ({ id, claim, predicted, measured, unit, verdict }) =>
-        `| ${claim} | ${predicted} | ${number(measured.mean)}${Number.isFinite(measured.sd) ? ` ± ${number(measured.sd)}` : ""} ${unit ?? ""} | ${measured.n} | **${verdict}** | \`${id}\` |`,
-    );
-    if (lines.length === 0) return [];
+    const claims = verdicts(result);
+    if (claims.length === 0) return [];
     return [
       `## ${title}`,
       "",
       `Notebook: [${notebook}](notebooks/${notebook}.ipynb). Rows: [data/results/${file}.csv](data/results/${file}.csv) (net ${list("model")}; pre-training seeds ${list("seed")}; sources ${list("source")}; draws of scoring images ${list("draw")}; ${result[0]!.n} test images a task; ${result[0]!.protocol === "clean" ? "clean" : "the authors'"} protocol).`,
       "",
-      "| claim | predicted | measured: mean ± sd over runs | n | verdict | id |",
-      "|---|---|---|---|---|---|",
-      ...lines,
-      "",
+      ...claimLines(claims),
     ].join("\n");
   });
+  const across = experiments.comparisonVerdicts(finished().flatMap((study) => rowsOf("p1", study)));
   return [
     "# Claims",
     "",
@@ -52,8 +46,29 @@ function claimsDocument(): string {
     "",
     "A run is one source, pre-training seed and draw. *supports*: the whole 95 % Student-t interval over runs keeps to the prediction; *refutes*: all of it breaks the prediction; *open*: neither. Runs share backbones and tasks, so they are less independent than the interval assumes. The paper's own numbers are for ResNet-50 and ViT on ImageNet tasks and are not in its public material; they cannot be set beside these.",
     "",
+    "## Across backbones: architecture, pre-training, width",
+    "",
+    `Notebook: [08-across-pretrainings](notebooks/08-across-pretrainings.ipynb). Rows: all of P1. ${ACROSS_NOTE}`,
+    "",
+    ...claimLines(across),
     ...parts,
   ].join("\n");
+}
+
+const ACROSS_NOTE =
+  "Claims within one backbone whose interval is open, or whose mean is smaller than what another draw or source changes, are ties: the notebook has the noise floor and the rankings with ties.";
+
+function claimLines(claims: readonly experiments.Claim[]): string[] {
+  const number = (x: number): string => String(Number(x.toPrecision(3)));
+  return [
+    "| claim | predicted | measured: mean ± sd over runs | n | verdict | id |",
+    "|---|---|---|---|---|---|",
+    ...claims.map(
+      ({ id, claim, predicted, measured, unit, verdict }) =>
+        `| ${claim} | ${predicted} | ${number(measured.mean)}${Number.isFinite(measured.sd) ? ` ± ${number(measured.sd)}` : ""} ${unit ?? ""} | ${measured.n} | **${verdict}** | \`${id}\` |`,
+    ),
+    "",
+  ];
 }
 
 const mean = (values: readonly number[], digits = 1): string => {
