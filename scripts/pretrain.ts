@@ -44,7 +44,7 @@ interface Choice {
 
 interface Entry {
   readonly net: string;
-  readonly pretraining: "supervised" | "moco" | "dino";
+  readonly pretraining: "supervised" | "supervised-nodecay" | "moco" | "dino";
   readonly epochs: number;
   /** heads are fitted on the backbone after every so many epochs, after the first and after the last */
   readonly evaluateEvery: number;
@@ -60,9 +60,13 @@ interface Entry {
   };
 }
 
-const supervised = (net: string, recipe: train.PretrainRecipe): Entry => ({
+const supervised = (
+  net: string,
+  recipe: train.PretrainRecipe,
+  pretraining: Entry["pretraining"] = "supervised",
+): Entry => ({
   net,
-  pretraining: "supervised",
+  pretraining,
   epochs: recipe.epochs,
   evaluateEvery: 1,
   prepare() {
@@ -108,6 +112,12 @@ function selfSupervised<Recipe extends train.MocoRecipe | train.DinoRecipe>(
 
 const entries: Readonly<Record<string, Entry>> = {
   "glyphs-resnet-supervised": supervised("rs64x1", train.SUPERVISED_RESNET),
+  // a control: what weight decay does to magnitudes
+  "glyphs-resnet-supervised-nodecay": supervised(
+    "rs64x1",
+    { ...train.SUPERVISED_RESNET, weightDecay: 0 },
+    "supervised-nodecay",
+  ),
   "glyphs-vit-supervised": supervised("vh128x4", train.SUPERVISED_VIT),
   "glyphs-resnet-moco": selfSupervised("rs64x1", "moco", train.MOCO_RESNET, train.pretrainMoco),
   "glyphs-resnet-dino": selfSupervised("rs64x1", "dino", train.DINO_RESNET, train.pretrainDino),

@@ -121,6 +121,26 @@ export const STUDIES: Readonly<Record<string, Study>> = {
     ],
     p2: [],
   },
+  nodecay: {
+    suffix: "-nodecay",
+    title: "ResNet trained without weight decay",
+    notebooks: ACROSS,
+    p1: [
+      {
+        models: shipped("rs64x1", "supervised-nodecay"),
+        sources,
+        perClass: 20,
+        draws: [0, 1],
+        curves: [
+          once(scores.magnitude()),
+          ...both(scores.diagonal()),
+          ...both(scores.blockObs({ chunk: 16 })),
+          once(scores.random()),
+        ],
+      },
+    ],
+    p2: [],
+  },
   authors: {
     suffix: "-authors",
     title: "ResNet under the authors' protocol",
