@@ -23,6 +23,7 @@ export {
   type PairAcross,
 } from "./forensics-across";
 export { forensicsVerdicts } from "./forensics-verdicts";
+export { type InitialisationKept, initialisationKept } from "./initialisation";
 export {
   type Landscape,
   type LandscapeSettings,
