@@ -44,7 +44,7 @@ const COMPARISONS: readonly Comparison[] = [
   },
   {
     id: "ablation-layerwise-magnitude",
-    claim: "the same for magnitude",
+    claim: "how much each layer keeps matters for magnitude too: the same share in every layer",
     variant: "layerwise",
     score: "magnitude",
     keep: 0.1678,
@@ -62,7 +62,7 @@ const COMPARISONS: readonly Comparison[] = [
   },
   {
     id: "ablation-folded-diagonal",
-    claim: "theta^2 G_jj does not: the same masks",
+    claim: "theta^2 G_jj does not depend on how the net is written: overlap of its masks, raw and folded",
     variant: "folded",
     score: "diagonal",
     keep: 0.1678,
@@ -80,7 +80,7 @@ const COMPARISONS: readonly Comparison[] = [
   },
   {
     id: "ablation-recalibrated-magnitude",
-    claim: "the same for magnitude",
+    claim: "part of magnitude's loss is drift too: norm statistics estimated again",
     variant: "recalibrated",
     score: "magnitude",
     keep: 0.1678,

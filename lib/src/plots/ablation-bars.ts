@@ -68,7 +68,7 @@ export function ablationBars(rows: readonly Row[], options: AblationBarsOptions 
     }
     const lines = [
       level(panel, reference, "dash", `dense ${reference.toFixed(1)}`),
-      ...(chance === null ? [] : [level(panel, chance, "dot", `chance ${chance}`)]),
+      ...(chance === null ? [] : [level(panel, chance, "dot", "")]),
     ];
     shapes.push(...lines.map(({ shape }) => shape));
     annotations.push(panelTitle(panel, `keep ratio ${keepText(keep)}`), ...lines.map(({ annotation }) => annotation));
@@ -91,7 +91,7 @@ export function ablationBars(rows: readonly Row[], options: AblationBarsOptions 
     data,
     title: options.title,
     caption: options.caption,
-    note: `Mean${most > 1 ? " ± sd" : ""} over n = ${most} run(s) (backbone, source, draw) a bar.`,
+    note: `Mean${most > 1 ? " ± sd" : ""} over n = ${most} run(s) (backbone, source, draw) a bar${chance === null ? "" : `; dotted: chance (${chance} %)`}.`,
     height: 90 + 190 * keeps.length,
     margin: { t: options.title ? 66 : 30, b: 46 },
     annotations,
