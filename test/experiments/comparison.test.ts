@@ -41,6 +41,22 @@ const moco = backbone(
   },
 );
 
+test("decayVerdicts: the lead of magnitude with weight decay minus the lead without", () => {
+  const twin = backbone(
+    { model: "rs64x1", pretraining: "supervised-nodecay" },
+    { magnitude: [99, 70, 30], "diagonal 9": [97, 75, 32], diagonal: [97, 60, 30] },
+  );
+  const claims = experiments.decayVerdicts([...supervised, ...moco, ...twin]);
+  const said = claims.map(({ id, measured, verdict }) => [id, Number(measured.mean.toFixed(6)), measured.n, verdict]);
+  expect(said).toEqual([
+    ["rs64x1-supervised-decay-diagonal-one-shot-0.2621", 0, 3, "open"],
+    ["rs64x1-supervised-decay-diagonal-one-shot-0.1678", 30, 3, "supports"],
+    ["rs64x1-supervised-decay-diagonal-rounds-0.2621", 10, 3, "supports"],
+    ["rs64x1-supervised-decay-diagonal-rounds-0.1678", 12, 3, "supports"],
+  ]);
+  expect(experiments.decayVerdicts(supervised)).toEqual([]);
+});
+
 describe("comparisonVerdicts", () => {
   const claims = experiments.comparisonVerdicts([...supervised, ...moco]);
   const by = Object.fromEntries(claims.map((c) => [c.id, c]));

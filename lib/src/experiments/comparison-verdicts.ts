@@ -80,6 +80,41 @@ export function minimumVerdicts(rows: readonly Row[]): Claim[] {
   );
 }
 
+/**
+ * "Weight decay is what makes magnitudes tell something", from rows of `p1` of a backbone and of its twin that was trained without
+ * ("PRETRAINING-nodecay", same net and seed): the lead of magnitude over another score, in points of transfer accuracy, is smaller on
+ * the twin. Paired by run (source, seed and draw).
+ */
+export function decayVerdicts(rows: readonly Row[]): Claim[] {
+  const all = backbones(rows.filter(({ protocol }) => protocol === "clean")).map((own) => ({
+    ...own,
+    runs: replicates(own.rows).filter(({ taskKind }) => taskKind === "transfer"),
+  }));
+  const lead = ({ runs }: Measured, other: Series, keep: number): Values => {
+    const of = at(runs, other, keep);
+    const magnitude = at(runs, series("magnitude"), keep);
+    return new Map([...magnitude].filter(([run]) => of.has(run)).map(([run, value]) => [run, value - of.get(run)!]));
+  };
+  return all.flatMap((own) => {
+    const twin = all.find((b) => b.model === own.model && b.pretraining === `${own.pretraining}-nodecay`);
+    if (!twin) return [];
+    return present(
+      [series("diagonal"), series("diagonal", "rounds"), series("blockObs", "rounds")].flatMap((other) =>
+        KEEPS.map((keep) =>
+          claimOf(
+            `${idOf(own)}-decay-${other.score}-${other.rounds.replace(" ", "-")}-${keep}`,
+            `${own.name}: the lead of magnitude over ${nameOf(other)} comes with weight decay: lead with minus lead without, keep ${keep}`,
+            "above 0 points",
+            "points",
+            paired(lead(own, other, keep), lead(twin, other, keep)),
+            { above: 0 },
+          ),
+        ),
+      ),
+    );
+  });
+}
+
 type Measured = Backbone & { readonly runs: readonly Replicate[] };
 
 function withinBackbone(own: Measured): Claim[] {

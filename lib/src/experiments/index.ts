@@ -5,7 +5,7 @@ export { ABLATIONS, type Ablation, type AblationSettings, ablations } from "./ab
 export { type Cached, cached, commit, resultsFolder, settingsHash } from "./cache";
 export { type CalibrationSettings, calibration } from "./calibration";
 export { calibrationVerdicts } from "./calibration-verdicts";
-export { comparisonVerdicts, minimumVerdicts, perBackbone } from "./comparison-verdicts";
+export { comparisonVerdicts, decayVerdicts, minimumVerdicts, perBackbone } from "./comparison-verdicts";
 export { type FirstOrderSettings, firstOrder } from "./first-order";
 export {
   type Forensics,
