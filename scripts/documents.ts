@@ -38,7 +38,8 @@ function claimsDocument(): string {
       ...claimLines(claims),
     ].join("\n");
   });
-  const across = experiments.comparisonVerdicts(finished().flatMap((study) => rowsOf("p1", study)));
+  const pruned = finished().flatMap((study) => rowsOf("p1", study));
+  const across = [...experiments.comparisonVerdicts(pruned), ...experiments.decayVerdicts(pruned)];
   return [
     "# Claims",
     "",

@@ -48,14 +48,9 @@ const HESSIAN_CURVES = [
   once(scores.hessianDiagonal({ draws: 4, ranking: "signed" })),
 ];
 
-function p2Of(
-  models: readonly string[],
-  perClass: number,
-  rate: number,
-  more: Partial<experiments.P2Settings> = {},
-): experiments.P2Settings[] {
+function p2Of(models: readonly string[], perClass: number, rate: number): experiments.P2Settings[] {
   const curves = [once(scores.magnitude()), inRounds(scores.diagonal())];
-  const tuned = { models, sources, perClass, rate, curves, ...more };
+  const tuned = { models, sources, perClass, rate, curves };
   return [
     { ...tuned, keeps: [1, 0.2621, 0.1678, 0.1074] },
     { ...tuned, keeps: [0.044], curves: [once(scores.magnitude())] },
