@@ -126,7 +126,7 @@ function comparisonTable(): string {
     return tidy.groupBy(pruned, ["model", "pretraining", "protocol"]).map(({ key, rows }) => {
       const runs = tidy.replicates(rows).filter((r) => r.taskKind === "transfer");
       const knees = tidy.knees(rows).filter((k) => k.taskKind === "transfer");
-      const lifts = tidy.lifts(tuned).filter((l) => l.taskKind === "transfer");
+      const lifts = (tuned.length > 0 ? tidy.lifts(tuned) : []).filter((l) => l.taskKind === "transfer");
       const cells = columns.map(({ score, rounds }) => {
         const same = (r: { score: string; rounds: number }): boolean => r.score === score && r.rounds === rounds;
         const at = (keep: number): string =>
