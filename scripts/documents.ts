@@ -109,7 +109,7 @@ function studyTable(pruned: readonly Row[], tuned: readonly Row[]): string {
     `| dense | | ${dense("source")} | ${dense("transfer")} | | | | ${mean(control)} |`,
     ...lines,
     "",
-    `Percent, mean ± sd over ${tidy.groupBy(runs, ["source", "seed", "draw"]).length} runs (sources, pre-training seeds, draws of scoring images; scores that look at no data have one mask a seed), ${pruned[0]!.n} test images a task, chance 10 %. Knee: keep ratio at which 90 % of dense transfer accuracy is lost. Lift: points of transfer accuracy that fine-tuning on the source adds (${tidy.groupBy(lifts, ["source", "seed", "draw"]).length} runs).`,
+    `Percent, mean ± sd over ${tidy.groupBy(runs, ["source", "seed", "draw"]).length} runs (sources, pre-training seeds, draws of scoring images; scores that look at no data have one mask a seed), ${pruned[0]!.n} test images a task, chance 10 %. Knee: keep ratio at which transfer accuracy falls under 90 % of dense. Lift: points of transfer accuracy that fine-tuning on the source adds (${tidy.groupBy(lifts, ["source", "seed", "draw"]).length} runs).`,
   ].join("\n");
 }
 
@@ -153,7 +153,7 @@ function comparisonTable(): string {
     "|---|---|---|---|---|---|---|---|",
     ...lines,
     "",
-    "Transfer accuracy in percent (mean over the other pre-training tasks; mean ± sd over runs), chance 10 %. Knee: keep ratio at which 90 % of dense transfer accuracy is lost. Lift: points of transfer accuracy that fine-tuning on the source adds at keep 0.17, and to the dense net.",
+    "Transfer accuracy in percent (mean over the other pre-training tasks; mean ± sd over runs), chance 10 %. Knee: keep ratio at which transfer accuracy falls under 90 % of dense. Lift: points of transfer accuracy that fine-tuning on the source adds at keep 0.17, and to the dense net.",
   ].join("\n");
 }
 

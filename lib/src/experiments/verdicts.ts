@@ -131,7 +131,7 @@ export function p1Verdicts(rows: readonly Row[]): Claim[] {
     ),
     claimOf(
       "random",
-      "random pruning destroys transfer early: keep ratio at which 90 % of dense is lost",
+      "random pruning destroys transfer early: keep ratio at which transfer falls under 90 % of dense",
       "above 0.64",
       "keep",
       randomKnees,
