@@ -106,12 +106,15 @@ export const STUDIES: Readonly<Record<string, Study>> = {
         sources,
         perClass: 20,
         draws: [0, 1],
-        curves: [
-          once(scores.magnitude()),
-          ...both(scores.diagonal()),
-          inRounds(scores.blockObs({ chunk: 16 })),
-          once(scores.random()),
-        ],
+        curves: [once(scores.magnitude()), ...both(scores.diagonal()), once(scores.random())],
+      },
+      // minutes a path on the wide net
+      {
+        models: shipped("rs32x1", "supervised"),
+        sources,
+        perClass: 20,
+        draws: [0, 1],
+        curves: [inRounds(scores.blockObs({ chunk: 16 }))],
       },
     ],
     p2: [],
