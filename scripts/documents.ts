@@ -132,6 +132,7 @@ function comparisonTable(): string {
         const at = (keep: number): string =>
           mean(runs.filter((r) => same(r) && near(r.keep, keep)).map((r) => r.value));
         const knee = knees.filter(same).map((k) => k.knee);
+        if (knee.length === 0) return "not run";
         return `${at(0.4096)} / ${at(0.1678)} / ${knee.includes(null) ? "-" : mean(knee as number[], 2)}`;
       });
       const dense = tidy
