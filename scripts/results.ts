@@ -1,9 +1,8 @@
 /**
- * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws -> data/results/{p1,p2}{,-vit}.csv, with the settings
- * beside them, and the documents that are made of the rows.
- *   npm run results [-- resnet|vit]   compute what is missing (units of work are cached in build/results, so it can be interrupted)
+ * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws, a study for each backbone (studies.ts)
+ * -> data/results/{p1,p2}SUFFIX.csv, with the settings beside them, and the documents that are made of the rows (documents.ts).
+ *   npm run results [-- STUDY ...]    compute what is missing (units of work are cached in build/results, so it can be interrupted)
  *   npm run results -- --claims       only write the documents from the committed rows
- * Documents: CLAIMS.md, the tables of results in README.md, docs/{p1,p2}{,-vit}.png.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
