@@ -41,6 +41,13 @@ const CURVES: readonly experiments.Curve[] = [
   ...both(scores.snip()),
   once(scores.random()),
 ];
+/** The scores that the claims are about, for controls. */
+const MAIN_CURVES: readonly experiments.Curve[] = [
+  once(scores.magnitude()),
+  ...both(scores.diagonal()),
+  ...both(scores.blockObs({ chunk: 16 })),
+  once(scores.random()),
+];
 /** Path exclusion is for nets of ReLU. */
 const RELU_CURVES = [...CURVES, ...both(scores.pathExclusion())];
 const HESSIAN_CURVES = [
@@ -129,12 +136,7 @@ export const STUDIES: Readonly<Record<string, Study>> = {
         sources,
         perClass: 20,
         draws: [0, 1],
-        curves: [
-          once(scores.magnitude()),
-          ...both(scores.diagonal()),
-          ...both(scores.blockObs({ chunk: 16 })),
-          once(scores.random()),
-        ],
+        curves: MAIN_CURVES,
       },
     ],
     p2: [],
@@ -150,12 +152,7 @@ export const STUDIES: Readonly<Record<string, Study>> = {
         perClass: 20,
         protocol: "authors",
         draws: [0],
-        curves: [
-          once(scores.magnitude()),
-          ...both(scores.diagonal()),
-          ...both(scores.blockObs({ chunk: 16 })),
-          once(scores.random()),
-        ],
+        curves: MAIN_CURVES,
       },
     ],
     p2: [],
