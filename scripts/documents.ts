@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { checkpoints, experiments, type Figure, notebook, plots, type Row, rows as tidy } from "secateur";
-import { finished, folder, ofTestFonts, root, rowsOf } from "./studies";
+import { finished, folder, looked, ofTestFonts, root, rowsOf } from "./studies";
 
 function claimsDocument(): string {
   const sections = finished().flatMap((study) => [
@@ -52,6 +52,18 @@ function claimsDocument(): string {
     `Notebook: [08-across-pretrainings](notebooks/08-across-pretrainings.ipynb). Rows: all of P1. ${ACROSS_NOTE}`,
     "",
     ...claimLines(across),
+    ...looked().flatMap(([name, look]) => {
+      const result = tidy.readCsv(path.join(folder, `${name}.csv`));
+      const list = (column: "model" | "pretraining" | "source"): string =>
+        [...new Set(result.map((row) => row[column]))].join(", ");
+      return [
+        `## ${look.title}`,
+        "",
+        `Notebook: [${look.notebook}](notebooks/${look.notebook}.ipynb). Rows: [data/results/${name}.csv](data/results/${name}.csv) (net ${list("model")}; ${list("pretraining")}; sources ${list("source")}).`,
+        "",
+        ...claimLines(look.verdicts(result)),
+      ];
+    }),
     ...parts,
   ].join("\n");
 }

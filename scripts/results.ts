@@ -1,6 +1,7 @@
 /**
  * The committed sweeps: P1 and P2 over pre-training seeds, sources and draws, a study for each backbone (studies.ts)
- * -> data/results/{p1,p2}SUFFIX.csv, with the settings beside them, and the documents that are made of the rows (documents.ts).
+ * -> data/results/{p1,p2}SUFFIX.csv, and other rows that claims rest on, with the settings beside them, and the documents that are made
+ * of the rows (documents.ts).
  *   npm run results [-- STUDY ...]    compute what is missing (units of work are cached in build/results, so it can be interrupted)
  *   npm run results -- --claims       only write the documents from the committed rows
  */
@@ -9,7 +10,7 @@ import * as path from "node:path";
 import { parseArgs } from "node:util";
 import { backend, checkpoints, experiments, notebook, type Row, scores, rows as tidy } from "secateur";
 import { writeDocuments } from "./documents";
-import { folder, once, STUDIES, type Study } from "./studies";
+import { folder, LOOKS, once, STUDIES, type Study } from "./studies";
 
 function save(name: string, command: string, settings: unknown, result: readonly Row[]): void {
   fs.mkdirSync(folder, { recursive: true });
@@ -25,9 +26,11 @@ function save(name: string, command: string, settings: unknown, result: readonly
 }
 
 async function compute(name: string): Promise<void> {
+  const look = LOOKS[name];
+  if (look !== undefined)
+    return save(name, `npm run results -- ${name}`, look.settings, await look.run({ progress: notebook.progress }));
   const study = STUDIES[name];
-  if (study === undefined)
-    throw new RangeError(`study must be one of ${Object.keys(STUDIES).join(", ")}, got '${name}'`);
+  if (study === undefined) throw new RangeError(`study must be one of ${NAMES.join(", ")}, got '${name}'`);
   const models = study.p1[0]!.models;
   if (models.length === 0) return console.log(`${name}: no backbone in the zoo, left out`);
   const command = `npm run results -- ${name}`;
@@ -80,13 +83,14 @@ async function chosenRate({ p2, rates = [] }: Study): Promise<{ tried: Row[]; ra
   return best ? { tried, rate: best.rate } : { tried };
 }
 
+const NAMES = [...Object.keys(STUDIES), ...Object.keys(LOOKS)];
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { claims: { type: "boolean", default: false } },
   });
-  if (!values.claims)
-    for (const name of positionals.length > 0 ? positionals : Object.keys(STUDIES)) await compute(name);
+  if (!values.claims) for (const name of positionals.length > 0 ? positionals : NAMES) await compute(name);
   await writeDocuments();
 }
 

@@ -181,6 +181,65 @@ export const STUDIES: Readonly<Record<string, Study>> = {
   },
 };
 
+/** Rows of other experiments that claims rest on: data/results/NAME.csv. */
+export interface Look {
+  readonly title: string;
+  readonly notebook: string;
+  readonly settings: readonly object[];
+  run(options: experiments.RunOptions): Promise<Row[]>;
+  verdicts(rows: readonly Row[]): experiments.Claim[];
+}
+
+const firstSeeds = experiments.zoo().filter((name) => experiments.modelCard(name).settings.seed === 0);
+const ablated: experiments.AblationSettings = {
+  models: ["supervised", "moco", "dino"].flatMap((pretraining) => shipped("rs64x1", pretraining).slice(0, 1)),
+  sources,
+  keeps: [0.4096, 0.1678],
+  curves: [once(scores.magnitude()), inRounds(scores.diagonal()), inRounds(scores.blockObs({ chunk: 16 }))],
+};
+const norms: experiments.AblationSettings = {
+  ...ablated,
+  models: ["supervised", "moco", "dino"].flatMap((pretraining) => shipped("rs64x1", pretraining)),
+  keeps: experiments.KEEP_GRID,
+  ablations: ["", "recalibrated"],
+};
+const start = { models: firstSeeds, sources };
+const expansions: experiments.SecondOrderSettings = {
+  ...start,
+  grid: [0.4096],
+  curves: [once(scores.magnitude()), once(scores.diagonal())],
+};
+
+export const LOOKS: Readonly<Record<string, Look>> = {
+  "first-order": {
+    title: "Is the start a minimum?",
+    notebook: "08-across-pretrainings",
+    settings: [start, expansions],
+    run: async (options) => [
+      ...(await experiments.firstOrder(start, options)),
+      ...(await experiments.secondOrder(expansions, options)),
+    ],
+    verdicts: experiments.minimumVerdicts,
+  },
+  ablations: {
+    title: "Masks up close: which part carries transfer",
+    notebook: "09-masks-up-close",
+    settings: [ablated],
+    run: (options) => experiments.ablations(ablated, options),
+    verdicts: experiments.ablationVerdicts,
+  },
+  norms: {
+    title: "Norm statistics estimated again",
+    notebook: "09-masks-up-close",
+    settings: [norms],
+    run: (options) => experiments.ablations(norms, options),
+    verdicts: (rows) => experiments.perBackbone(rows, experiments.normVerdicts),
+  },
+};
+/** Looks whose rows are there. */
+export const looked = (): [name: string, look: Look][] =>
+  Object.entries(LOOKS).filter(([name]) => fs.existsSync(path.join(folder, `${name}.csv`)));
+
 export type Prediction = "p1" | "p2";
 export const there = (name: Prediction, { suffix }: Study): boolean =>
   fs.existsSync(path.join(folder, `${name}${suffix}.csv`));

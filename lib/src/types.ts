@@ -151,6 +151,47 @@ export interface Row {
   readonly commit: string;
 }
 
+/** y = intercept + slope x by least squares. */
+export interface Line {
+  readonly intercept: number;
+  readonly slope: number;
+  /** of the residuals, n - 2 degrees of freedom; NaN for two points */
+  readonly sd: number;
+  readonly n: number;
+  readonly meanX: number;
+  /** sum (x - meanX)^2 */
+  readonly squaresX: number;
+}
+
+/** The mean knee of one backbone: one net and pre-training seed. */
+export interface WidthPoint {
+  readonly model: string;
+  readonly seed: number;
+  /** prunable weights */
+  readonly weights: number;
+  /** an upper bound when runs are censored */
+  readonly knee: number;
+  /** over sources and draws; NaN for one run or a censored one */
+  readonly sd: number;
+  readonly runs: number;
+  /** runs whose knee is below the smallest keep ratio: a point with any is not fitted */
+  readonly censored: number;
+}
+
+export interface WidthTrend extends Pick<Row, "score" | "rounds"> {
+  readonly points: readonly WidthPoint[];
+  /** ln knee over ln weights; undefined for fewer than two sizes that can be fitted */
+  readonly line?: Line;
+  /** what the line says of the net named in the options: an extrapolation */
+  readonly predicted?: {
+    readonly net: string;
+    readonly weights: number;
+    readonly knee: number;
+    readonly low: number;
+    readonly high: number;
+  };
+}
+
 /** Loss of a task on the straight way from the dense weights (share 0) to a mask's (share 1). */
 export interface LossSlice {
   readonly task: string;

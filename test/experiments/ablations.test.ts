@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { backend, datasets, experiments, masks, nets, type Row, scores, train } from "secateur";
+import { backend, datasets, experiments, masks, nets, type Row, scores, rows as tidy, train } from "secateur";
 import { describe, expect, test } from "vitest";
 import { rowOf } from "../rows/rows-of";
 import { tinyZoo } from "../support/tiny-zoo";
@@ -25,9 +25,10 @@ describe("ablations", () => {
     const rows = await experiments.ablations(plan);
     const tasks = datasets.tasks().length;
     const series = 2 * 2 * 2; // curves, sources, keep ratios
-    expect(pick(rows, { metric: "accuracy" })).toHaveLength(tasks * (2 + series * 6));
+    // the dense net for each source, frozen and recalibrated
+    expect(pick(rows, { metric: "accuracy" })).toHaveLength(tasks * (2 + 2 + series * 6));
     expect(pick(rows, { metric: "maskOverlap" })).toHaveLength(series * 6);
-    expect([...new Set(rows.map(({ variant }) => variant))]).toEqual([...experiments.ABLATIONS]);
+    expect(new Set(rows.map(({ variant }) => variant))).toEqual(new Set(experiments.ABLATIONS));
     expect(rows.find(({ metric }) => metric === "maskOverlap")!.n).toBe(nets.prunableCount(nets.netByName("rs4x1")));
     for (const row of pick(rows, { variant: "", metric: "maskOverlap" })) expect(row.value).toBe(1);
   });
@@ -65,7 +66,11 @@ describe("ablations", () => {
       expect(accuracies(rows, { source, score: "magnitude", keep: 0.2, variant: "folded" })).toEqual(
         b.maskedAccuracies(ofFolded),
       );
-    tf.dispose([weights, norms, fresh, folded.params, tree, data.x] as never);
+    const denseNorms = train.recalibratedNorms(model, data.x);
+    expect(accuracies(rows, { source: "greek", score: "dense", variant: "recalibrated" })).toEqual(
+      b.accuracies(denseNorms),
+    );
+    tf.dispose([weights, norms, denseNorms, fresh, folded.params, tree, data.x] as never);
     b.dispose();
   });
 
@@ -186,5 +191,60 @@ describe("ablationVerdicts", () => {
   test("nothing to say without rows of its variants", () => {
     expect(experiments.ablationVerdicts([])).toEqual([]);
     expect(experiments.ablationVerdicts(masked("diagonal", 9, 0.8 ** 4, "", 80))).toEqual([]);
+  });
+});
+
+describe("normVerdicts", () => {
+  const grid9 = experiments.KEEP_GRID;
+  /** A straight line over the grid: `start` at 0.64, `fall` points lower at every keep ratio. */
+  const line = (score: string, rounds: number, variant: string, start: number, fall: number): Row[] =>
+    ["hebrew", "hangul"].flatMap((source, s) =>
+      grid9.map((keep, i) => rowOf({ source, score, rounds, keep, variant, value: start - i * fall + s })),
+    );
+  const dense = (variant: string, value: number): Row[] =>
+    ["hebrew", "hangul"].map((source) => rowOf({ source, score: "dense", keep: 1, variant, value }));
+  const claimsOf = (rows: readonly Row[]) =>
+    Object.fromEntries(experiments.normVerdicts(rows).map((claim) => [claim.id, claim]));
+
+  test("compares scores after recalibration, and recalibrated with frozen", () => {
+    const by = claimsOf([
+      ...dense("", 80),
+      ...dense("recalibrated", 78),
+      ...line("magnitude", 1, "", 78, 10),
+      ...line("diagonal", 9, "", 78, 8),
+      ...line("magnitude", 1, "recalibrated", 78, 4),
+      ...line("diagonal", 9, "recalibrated", 78, 5),
+    ]);
+    expect(Object.keys(by)).toEqual([
+      "norms-dense",
+      "norms-transfer-magnitude",
+      "norms-transfer-diagonal",
+      "norms-magnitude-diagonal-0.2621",
+      "norms-lead-0.2621",
+      "norms-magnitude-diagonal-0.1678",
+      "norms-lead-0.1678",
+      "norms-knee-magnitude",
+      "norms-knee-diagonal",
+    ]);
+    expect(by["norms-dense"]).toMatchObject({ measured: { mean: -2, n: 2 }, verdict: "refutes" });
+    // keep 0.41 is the second of the grid: 74 and 75 of the frozen dense 80
+    expect(by["norms-transfer-magnitude"]!.measured.mean).toBeCloseTo((100 * 74.5) / 80, 10);
+    // keep 0.17 is the fourth: 66 - 63 recalibrated, 48 - 54 frozen
+    expect(by["norms-magnitude-diagonal-0.1678"]).toMatchObject({ measured: { mean: 3, n: 2 }, verdict: "supports" });
+    expect(by["norms-lead-0.1678"]!.measured.mean).toBeCloseTo(9, 10);
+    expect(by["norms-knee-magnitude"]!.measured.mean).toBeGreaterThan(0);
+  });
+
+  test("a knee below the grid counts as its smallest keep ratio; no rows, no claim", () => {
+    const rows = [
+      ...dense("", 80),
+      ...line("magnitude", 1, "", 78, 10),
+      ...line("magnitude", 1, "recalibrated", 79, 0),
+    ];
+    const frozen = experiments.normVerdicts(rows).find(({ id }) => id === "norms-knee-magnitude")!;
+    const own = tidy.knees(rows.filter(({ variant }) => variant === "")).map(({ knee }) => knee! - grid9[8]!);
+    expect(frozen.measured.mean).toBeCloseTo((own[0]! + own[1]!) / 2, 10);
+    expect(experiments.normVerdicts([])).toEqual([]);
+    expect(experiments.normVerdicts(rows.filter(({ variant }) => variant === ""))).toEqual([]);
   });
 });

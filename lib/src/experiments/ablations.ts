@@ -59,8 +59,8 @@ interface Point {
 
 /**
  * Accuracy (percent) of every task under every mask and under what is left of it without one of its parts, named by the column
- * `variant`; the dense reference at keep = 1 (score "dense"). Cached like `p1`. What looks at no data is measured once and filed under
- * each source.
+ * `variant`; the dense reference at keep = 1 (score "dense"), as it is and, for nets with batch norms, "recalibrated". Cached like `p1`.
+ * What looks at no data is measured once and filed under each source.
  * @returns rows with metric "accuracy", and "maskOverlap" (task = source; intersection over union with the mask as it is, n = weights)
  * @throws RangeError before work starts for models, sources, curves, keep ratios or ablations that do not fit
  */
@@ -97,47 +97,56 @@ export async function ablations(settings: AblationSettings, { progress, fresh }:
             : [{ ...curve, ablation, source: sources[0]!, seesSource, filedUnder: sources }];
         }),
     );
-  const plans = models.map((model) => ({ model, units: unitsOf(netByName(modelCard(model).net)) }));
+  const plans = models.map((model) => {
+    const net = netByName(modelCard(model).net);
+    return { model, units: unitsOf(net), recalibratesDense: hasNorms(net) && asked.includes("recalibrated") };
+  });
   const bar = progress?.(
-    plans.reduce((sum, { units }) => sum + 1 + units.length, 0),
+    plans.reduce(
+      (sum, { units, recalibratesDense }) => sum + 1 + (recalibratesDense ? sources.length : 0) + units.length,
+      0,
+    ),
     "ablations",
   );
   const rows: Row[] = [];
   let done = 0;
-  for (const { model, units } of plans) {
+  for (const { model, units, recalibratesDense } of plans) {
     const bench = new Workbench({ model, protocol, perClass, evaluateOn });
     try {
       const common = { checkpoint: bench.checkpoint, protocol, perClass, evaluateOn };
-      const accuracyRows = (
-        filedUnder: readonly string[],
-        accuracy: Accuracies,
-        rest: Pick<Row, "score" | "rounds" | "keep" | "draw" | "variant" | "seconds" | "commit">,
-      ): Row[] =>
-        filedUnder.flatMap((source) =>
-          bench.tasks.map((task) => ({
-            ...bench.columns,
-            source,
-            task: task.name,
-            taskKind: bench.kindOf(task, source),
-            ...rest,
-            metric: "accuracy",
-            value: accuracy[task.name]!,
-            n: bench.images,
-          })),
-        );
       const dense = await cached("dense", common, async () => bench.accuracies(), { fresh });
+      const ofDense = { score: "dense", rounds: 1, keep: 1, draw: 0, variant: "" };
+      const { seconds: denseSeconds, commit: denseCommit } = dense;
       rows.push(
-        ...accuracyRows(sources, dense.value, {
-          score: "dense",
-          rounds: 1,
-          keep: 1,
-          draw: 0,
-          variant: "",
-          seconds: dense.seconds,
-          commit: dense.commit,
-        }),
+        ...bench.accuracyRows(sources, dense.value, { ...ofDense, seconds: denseSeconds, commit: denseCommit }),
       );
       await bar?.step(++done, `${model} dense`);
+      for (const source of recalibratesDense ? sources : []) {
+        const control = await cached(
+          "dense-recalibrated",
+          { ...common, source, draw },
+          async () => {
+            const norms = normsFor(bench, {}, source, draw);
+            try {
+              return bench.accuracies(norms);
+            } finally {
+              disposeTree(norms);
+            }
+          },
+          { fresh },
+        );
+        const { seconds, commit } = control;
+        rows.push(
+          ...bench.accuracyRows([source], control.value, {
+            ...ofDense,
+            draw,
+            variant: "recalibrated",
+            seconds,
+            commit,
+          }),
+        );
+        await bar?.step(++done, `${model} dense, recalibrated, ${source}`);
+      }
       for (const { scorer, rounds, ablation, source, seesSource, filedUnder } of units) {
         const path = { source, scorer, rounds, grid, keeps, draw };
         const unit = {
@@ -183,7 +192,7 @@ export async function ablations(settings: AblationSettings, { progress, fresh }:
         );
         for (const { keep, accuracy, overlap: same } of value) {
           const rest = { score: scorer.name, rounds, keep, draw: scorer.usesData ? draw : 0, seconds, commit };
-          rows.push(...accuracyRows(filedUnder, accuracy, { ...rest, variant: ablation }));
+          rows.push(...bench.accuracyRows(filedUnder, accuracy, { ...rest, variant: ablation }));
           rows.push(
             ...filedUnder.map(
               (from): Row => ({
@@ -222,9 +231,14 @@ function paramsOf(
   if (ablation === "reinitialised") return reinitialisedWeights(model.net, mask, seed);
   const weights = maskedWeights(model, mask);
   if (ablation !== "recalibrated") return weights;
+  return { ...weights, ...normsFor(bench, weights, source, draw) };
+}
+
+/** Norm statistics of the dense model with these weights, from the source's scoring images; the caller disposes them. */
+function normsFor(bench: Workbench, weights: Tree, source: string, draw: number): Tree {
   const data = bench.scoringData(source, draw);
   try {
-    return { ...weights, ...recalibratedNorms(withParams(model, weights), data.x) };
+    return recalibratedNorms(withParams(bench.model(source), weights), data.x);
   } finally {
     data.x.dispose();
   }

@@ -1,14 +1,25 @@
 /** What holds across backbones: the claims of P1 by architecture and pre-training, as numbers that could turn out otherwise. */
 import { groupBy, kendall, knees, type Replicate, replicates, smallestKeepOf, stats } from "../rows";
 import type { Row } from "../types";
-import { type Claim, claimOf, is, nameOf, near, present, runOf, type Series, series } from "./verdicts";
+import {
+  at,
+  type Claim,
+  claimOf,
+  is,
+  nameOf,
+  near,
+  paired,
+  present,
+  runOf,
+  type Series,
+  series,
+  type Values,
+} from "./verdicts";
 
 interface Backbone extends Pick<Row, "model" | "pretraining" | "protocol"> {
   readonly name: string;
   readonly rows: readonly Row[];
 }
-
-type Values = ReadonlyMap<string, number>;
 
 const KEEPS = [0.2621, 0.1678];
 const BEST_OF = [series("magnitude"), series("diagonal", "rounds"), series("blockObs", "rounds")];
@@ -266,14 +277,6 @@ function widths(all: readonly Measured[]): [Measured, Measured][] {
     const sorted = rows.sort((a, b) => a.width - b.width);
     return sorted.slice(1).map((wide, i): [Measured, Measured] => [sorted[i]!.own, wide.own]);
   });
-}
-
-function at(runs: readonly Replicate[], s: Series, keep: number): Values {
-  return new Map(runs.filter((run) => is(run, s) && near(run.keep, keep)).map((run) => [runOf(run), run.value]));
-}
-
-function paired(a: Values, b: Values): number[] {
-  return [...a].filter(([run]) => b.has(run)).map(([run, value]) => value - b.get(run)!);
 }
 
 const kindOf = (model: string): string => /^[a-z]*/.exec(model)![0];

@@ -37,13 +37,14 @@ export {
   type TaskSpectrum,
 } from "./landscape";
 export { landscapeVerdicts } from "./landscape-verdicts";
+export { normVerdicts } from "./norm-verdicts";
 export { type Curve, KEEP_GRID, type MakeProgress, type P1Settings, p1, type RunOptions } from "./p1";
 export { type P2Settings, p2 } from "./p2";
 export { type SecondOrderSettings, secondOrder } from "./second-order";
 export { secondOrderVerdicts } from "./second-order-verdicts";
 export { transformerVerdicts } from "./transformer-verdicts";
 export { type Claim, p1Verdicts, p2Verdicts } from "./verdicts";
-export { type WidthPoint, type WidthTrend, type WidthTrendOptions, widthTrend } from "./width-trend";
+export { type WidthTrendOptions, widthTrend } from "./width-trend";
 export { type Accuracies, Workbench, type WorkbenchSettings } from "./workbench";
 export {
   type Backbone,

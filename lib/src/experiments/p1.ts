@@ -77,31 +77,14 @@ export async function p1(settings: P1Settings, { progress, fresh }: RunOptions =
     const bench = new Workbench({ model, protocol, perClass, evaluateOn });
     try {
       const common = { checkpoint: bench.checkpoint, protocol, perClass, evaluateOn };
-      const rowsOf = (
-        filedUnder: readonly string[],
-        accuracy: Accuracies,
-        rest: Pick<Row, "score" | "rounds" | "keep" | "draw" | "seconds" | "commit">,
-      ): Row[] =>
-        filedUnder.flatMap((source) =>
-          bench.tasks.map((task) => ({
-            ...bench.columns,
-            source,
-            task: task.name,
-            taskKind: bench.kindOf(task, source),
-            ...rest,
-            variant: "",
-            metric: "accuracy",
-            value: accuracy[task.name]!,
-            n: bench.images,
-          })),
-        );
       const dense = await cached("dense", common, async () => bench.accuracies(), { fresh });
       rows.push(
-        ...rowsOf(sources, dense.value, {
+        ...bench.accuracyRows(sources, dense.value, {
           score: "dense",
           rounds: 1,
           keep: 1,
           draw: 0,
+          variant: "",
           seconds: dense.seconds,
           commit: dense.commit,
         }),
@@ -120,11 +103,12 @@ export async function p1(settings: P1Settings, { progress, fresh }: RunOptions =
         );
         for (const { keep, accuracy } of path.value.points)
           rows.push(
-            ...rowsOf(filedUnder, accuracy, {
+            ...bench.accuracyRows(filedUnder, accuracy, {
               score: scorer.name,
               rounds,
               keep,
               draw,
+              variant: "",
               seconds: path.seconds,
               commit: path.commit,
             }),

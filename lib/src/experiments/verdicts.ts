@@ -23,6 +23,17 @@ export const near = (keep: number, wanted: number): boolean => Math.abs(keep - w
 export const runOf = ({ source, seed, draw }: { source: string; seed: number; draw: number }): string =>
   `${source} ${seed} ${draw}`;
 
+/** By run. */
+export type Values = ReadonlyMap<string, number>;
+
+/** One value a run: replicates of ONE kind of task. */
+export const at = (runs: readonly Replicate[], s: Series, keep: number): Values =>
+  new Map(runs.filter((run) => is(run, s) && near(run.keep, keep)).map((run) => [runOf(run), run.value]));
+
+/** a - b of every run that both have. */
+export const paired = (a: Values, b: Values): number[] =>
+  [...a].filter(([run]) => b.has(run)).map(([run, value]) => value - b.get(run)!);
+
 /**
  * Verdicts on P1 from rows of `p1` (accuracy). A claim is left out when its scores were not run.
  * Shares are of the dense accuracy; differences are paired by run, in points of accuracy.
@@ -30,9 +41,11 @@ export const runOf = ({ source, seed, draw }: { source: string; seed: number; dr
 export function p1Verdicts(rows: readonly Row[]): Claim[] {
   const runs = replicates(rows);
   const shares = replicates(rows, { relative: true }).map((r) => ({ ...r, value: 100 * r.value }));
-  const at = (from: readonly Replicate[], s: Series, keep: number, taskKind: TaskKind): Map<string, number> =>
-    new Map(
-      from.filter((r) => is(r, s) && near(r.keep, keep) && r.taskKind === taskKind).map((r) => [runOf(r), r.value]),
+  const ofKind = (from: readonly Replicate[], s: Series, keep: number, taskKind: TaskKind): Values =>
+    at(
+      from.filter((run) => run.taskKind === taskKind),
+      s,
+      keep,
     );
   const share = (
     id: string,
@@ -47,7 +60,7 @@ export function p1Verdicts(rows: readonly Row[]): Claim[] {
       `${claim}: ${nameOf(s)}, keep ${keep}`,
       `above ${above} % of dense`,
       "% of dense",
-      [...at(shares, s, keep, kind).values()],
+      [...ofKind(shares, s, keep, kind).values()],
       { above },
     );
   const difference = (
@@ -59,9 +72,7 @@ export function p1Verdicts(rows: readonly Row[]): Claim[] {
     claim: string,
     below?: number,
   ): Claim | undefined => {
-    const left = at(runs, a, keep, kind);
-    const right = at(runs, b, keep, kind);
-    const values = [...left].filter(([run]) => right.has(run)).map(([run, value]) => value - right.get(run)!);
+    const values = paired(ofKind(runs, a, keep, kind), ofKind(runs, b, keep, kind));
     return claimOf(
       id,
       `${claim}: ${nameOf(a)} minus ${nameOf(b)}, ${kind}, keep ${keep}`,
@@ -72,8 +83,8 @@ export function p1Verdicts(rows: readonly Row[]): Claim[] {
     );
   };
   const specialised = (s: Series, keep: number): Claim | undefined => {
-    const source = at(shares, s, keep, "source");
-    const transfer = at(shares, s, keep, "transfer");
+    const source = ofKind(shares, s, keep, "source");
+    const transfer = ofKind(shares, s, keep, "transfer");
     const values = [...source].map(([run, value]) => value - transfer.get(run)!);
     return claimOf(
       "specialised",

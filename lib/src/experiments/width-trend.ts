@@ -1,36 +1,7 @@
 /** How the knee moves with the size of a net of one kind, and what that would say of a larger one. */
 import { netByName, prunableCount } from "../nets";
-import { fitLine, groupBy, kneeIntervals, type Line, predictLine } from "../rows";
-import type { Row, TaskKind } from "../types";
-
-/** The mean knee of one backbone: one net and pre-training seed. */
-export interface WidthPoint {
-  readonly model: string;
-  readonly seed: number;
-  /** prunable weights */
-  readonly weights: number;
-  /** an upper bound when runs are censored */
-  readonly knee: number;
-  /** over sources and draws; NaN for one run or a censored one */
-  readonly sd: number;
-  readonly runs: number;
-  /** runs whose knee is below the smallest keep ratio: a point with any is not fitted */
-  readonly censored: number;
-}
-
-export interface WidthTrend extends Pick<Row, "score" | "rounds"> {
-  readonly points: readonly WidthPoint[];
-  /** ln knee over ln weights; undefined for fewer than two sizes that can be fitted */
-  readonly line?: Line;
-  /** what the line says of the net named in the options: an extrapolation */
-  readonly predicted?: {
-    readonly net: string;
-    readonly weights: number;
-    readonly knee: number;
-    readonly low: number;
-    readonly high: number;
-  };
-}
+import { fitLine, groupBy, kneeIntervals, predictLine } from "../rows";
+import type { Row, TaskKind, WidthPoint, WidthTrend } from "../types";
 
 export interface WidthTrendOptions {
   /** the net that the line is carried on to, default "resnet50" */

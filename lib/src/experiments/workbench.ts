@@ -132,6 +132,26 @@ export class Workbench {
     return { model: net, pretraining, protocol: this.settings.protocol, seed: settings.seed };
   }
 
+  /** A row for every task, filed under each of these sources: more than one for what looks at no source. */
+  accuracyRows(
+    sources: readonly string[],
+    accuracies: Accuracies,
+    rest: Pick<Row, "score" | "rounds" | "keep" | "draw" | "variant" | "seconds" | "commit">,
+  ): Row[] {
+    return sources.flatMap((source) =>
+      this.tasks.map((task) => ({
+        ...this.columns,
+        source,
+        task: task.name,
+        taskKind: this.kindOf(task, source),
+        ...rest,
+        metric: "accuracy",
+        value: accuracies[task.name]!,
+        n: this.images,
+      })),
+    );
+  }
+
   /** SHA-256 of the checkpoint: part of what a result depends on. */
   get checkpoint(): string {
     return this.backbone.card.sha256;

@@ -14,7 +14,7 @@ export interface AblationBarsOptions extends FigureOptions {
 
 /**
  * What a mask is worth as it is and without one of its parts (column `variant`), bars for each score, a panel for each keep ratio; dense
- * accuracy dashed. Mean and sd over runs: a backbone, a source and a draw.
+ * accuracy (variant "") dashed. Mean and sd over runs: a backbone, a source and a draw.
  * @param rows  of `experiments.ablations`, the dense ones among them
  * @throws RangeError without a pruned or a dense row of this kind
  */
@@ -24,7 +24,7 @@ export function ablationBars(rows: readonly Row[], options: AblationBarsOptions 
   const pruned = shown.filter(({ keep }) => keep < 1);
   if (pruned.length === 0)
     throw new RangeError(`ablationBars: no pruned row of kind '${taskKind}' has the metric '${metric}'`);
-  const dense = shown.filter(({ keep }) => keep === 1);
+  const dense = shown.filter(({ keep, variant }) => keep === 1 && variant === "");
   if (dense.length === 0)
     throw new RangeError(`ablationBars: no dense row of kind '${taskKind}' has the metric '${metric}'`);
   const reference = stats(dense.map(({ value }) => value)).mean;

@@ -37,5 +37,4 @@ export type { TaskMatrixOptions } from "./task-matrix";
 export { taskMatrix } from "./task-matrix";
 export type { FigureOptions } from "./theme";
 export { colourOf } from "./theme";
-export type { KneeTrend } from "./width-trend";
 export { widthTrend } from "./width-trend";

@@ -1,30 +1,6 @@
-import type { Line } from "../rows";
-import type { Figure } from "../types";
+import type { Figure, Line, WidthTrend } from "../types";
 import type { FigureOptions, Part, Trace } from "./theme";
 import { axis, bySeries, colourOf, escapeText, frame, muted, seriesName, seriesStyle } from "./theme";
-
-/** A series of `experiments.widthTrend`. */
-export interface KneeTrend {
-  readonly score: string;
-  readonly rounds: number;
-  readonly points: readonly {
-    readonly model: string;
-    readonly seed: number;
-    readonly weights: number;
-    readonly knee: number;
-    readonly sd: number;
-    readonly runs: number;
-    readonly censored: number;
-  }[];
-  readonly line?: Line;
-  readonly predicted?: {
-    readonly net: string;
-    readonly weights: number;
-    readonly knee: number;
-    readonly low: number;
-    readonly high: number;
-  };
-}
 
 /** ends of the axis of keep ratios */
 const [LOWEST, HIGHEST] = [0.005, 1];
@@ -35,7 +11,7 @@ const [LOWEST, HIGHEST] = [0.005, 1];
  * an extrapolation, and labelled so.
  * @throws RangeError for no point
  */
-export function widthTrend(trends: readonly KneeTrend[], options: FigureOptions = {}): Figure {
+export function widthTrend(trends: readonly WidthTrend[], options: FigureOptions = {}): Figure {
   const all = trends.flatMap(({ points }) => points);
   if (all.length === 0) throw new RangeError("widthTrend: trends must hold at least one point");
   const sorted = [...trends].sort(bySeries);
@@ -99,7 +75,7 @@ export function widthTrend(trends: readonly KneeTrend[], options: FigureOptions 
   });
 }
 
-function measured({ score, rounds, points }: KneeTrend): Trace {
+function measured({ score, rounds, points }: WidthTrend): Trace {
   const { marker } = seriesStyle(score, rounds);
   return {
     type: "scatter",
@@ -126,7 +102,7 @@ function measured({ score, rounds, points }: KneeTrend): Trace {
   };
 }
 
-function fitted({ score, rounds, points, line }: KneeTrend): Trace[] {
+function fitted({ score, rounds, points, line }: WidthTrend): Trace[] {
   if (!line) return [];
   const own = points.filter(({ censored }) => censored === 0).map((point) => point.weights);
   const x = [Math.min(...own), Math.max(...own)];
@@ -142,7 +118,7 @@ function fitted({ score, rounds, points, line }: KneeTrend): Trace[] {
 }
 
 /** @param aside  moves the end sideways, so that intervals do not cover each other */
-function extrapolated({ score, rounds, points, line, predicted }: KneeTrend, aside: number): Trace[] {
+function extrapolated({ score, rounds, points, line, predicted }: WidthTrend, aside: number): Trace[] {
   if (!line || !predicted) return [];
   const from = Math.max(...points.filter(({ censored }) => censored === 0).map((point) => point.weights));
   const [x, y] = [predicted.weights * aside, predicted.knee];

@@ -12,7 +12,6 @@ export type { KneeInterval } from "./knee-interval";
 export { kneeIntervals, smallestKeepOf } from "./knee-interval";
 export type { Lift } from "./lift";
 export { lifts } from "./lift";
-export type { Line } from "./line";
 export { fitLine, predictLine } from "./line";
 export type { NoiseFloor, PooledSd, RunValue } from "./noise-floor";
 export { noiseFloor, pooledSd, spreadOver } from "./noise-floor";

@@ -1,17 +1,6 @@
+import type { Line } from "../types";
 import { stats } from "./group";
 import { tQuantile } from "./interval";
-
-/** y = intercept + slope x by least squares. */
-export interface Line {
-  readonly intercept: number;
-  readonly slope: number;
-  /** of the residuals, n - 2 degrees of freedom; NaN for two points */
-  readonly sd: number;
-  readonly n: number;
-  readonly meanX: number;
-  /** sum (x - meanX)^2 */
-  readonly squaresX: number;
-}
 
 /**
  * The straight line of least squares through points whose errors are independent.
