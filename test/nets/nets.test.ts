@@ -181,7 +181,18 @@ describe("initialise", () => {
     expect(sdOf(vit.pos_embed!.dataSync())).toBeGreaterThan(0.015);
     expect(sdOf(vit["stem.conv3.weight"]!.dataSync())).toBeCloseTo(Math.sqrt(2 / (9 * 64)), 2);
     expect([...vit["blocks.0.attn.qkv.bias"]!.dataSync()].every((v) => v === 0)).toBe(true);
-    backend.tf.dispose(vit as never);
+
+    const glorot = nets.initialise(nets.vitHybrid(64, 1), 0, { transformerLinear: "glorot" });
+    // the same numbers on another scale: 64 inputs, 256 outputs
+    const times = Math.sqrt(2 / (64 + 256)) / 0.02;
+    glorot["blocks.0.mlp.fc1.weight"]!.dataSync().forEach((v, i) => {
+      if (Math.abs(v - times * linear[i]!) > 1e-6) expect.fail(`${i}: ${v} is not ${times} x ${linear[i]}`);
+    });
+    expect(glorot.pos_embed!.dataSync()).toEqual(vit.pos_embed!.dataSync());
+    expect(() => nets.initialise(net, 0, { transformerLinear: "he" as never })).toThrow(
+      /transformerLinear must be '0\.02' or 'glorot', got 'he'/,
+    );
+    backend.tf.dispose([vit, glorot] as never);
   });
 
   test("the same seed gives the same numbers, another seed others, and every layer has its own", () => {

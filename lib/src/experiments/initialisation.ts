@@ -33,7 +33,7 @@ export interface InitialisationKept {
 export function initialisationKept(names: readonly string[], { keep = 0.1678 } = {}): InitialisationKept[] {
   return names.flatMap((name) => {
     const { card, model } = loadBackbone(name);
-    const start: Model = { net: model.net, params: initialise(model.net, card.settings.seed) };
+    const start: Model = { net: model.net, params: initialise(model.net, card.settings.seed, card.settings) };
     try {
       const [now, before] = [toHost(prunableWeights(model)), toHost(prunableWeights(start))];
       const overlap = overlapReport(magnitudeMask(model, keep), magnitudeMask(start, keep));

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { loadParams, sha256File } from "../checkpoints";
 import { dataFolder } from "../datasets";
-import { netByName } from "../nets";
+import { netByName, type TransformerLinear } from "../nets";
 import type { Model } from "../types";
 
 /** What a model card says (data/zoo/NAME.json). */
@@ -13,7 +13,7 @@ export interface ModelCard {
   readonly sha256: string;
   readonly net: string;
   readonly pretraining: string;
-  readonly settings: { readonly seed: number };
+  readonly settings: { readonly seed: number; readonly transformerLinear?: TransformerLinear };
   readonly [more: string]: unknown;
 }
 

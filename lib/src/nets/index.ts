@@ -6,7 +6,7 @@ import { vitBase16, vitHybrid, vitSmall16 } from "./vit";
 export { NetBuilder } from "./builder";
 export { macs, macsByLayer, outputShapes, parameterCount, prunableCount } from "./counts";
 export { foldBatchNorm } from "./fold";
-export { initialise } from "./initialise";
+export { initialise, type TransformerLinear } from "./initialise";
 export { resnet18, resnet50, resnetSmall } from "./resnet";
 export { vitBase16, vitHybrid, vitSmall16 } from "./vit";
 

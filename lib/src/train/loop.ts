@@ -1,5 +1,6 @@
 /** The loop that all pre-trainings share: epochs of steps, an optimiser, a state file, a curve. */
 import { tf } from "../backend";
+import type { TransformerLinear } from "../nets";
 import { disposeTree, mapTree, pickTree } from "../tree";
 import type { Model, Net, Progress, Tensor, Tree } from "../types";
 import { clipByGlobalNorm } from "./clip";
@@ -16,6 +17,8 @@ export type TrainingRecipe = OptimiserSettings & {
   readonly rate: number;
   /** share of training with linearly rising rate */
   readonly warmup: number;
+  /** what the linear weights of a Vision Transformer start from, see `nets.initialise`; default "0.02" */
+  readonly transformerLinear?: TransformerLinear;
 };
 
 export interface PretrainOptions {

@@ -141,7 +141,7 @@ export async function pretrainMoco(
       net,
       identity: { what: "pretrain-moco", ...sourceIdentity(source), ...settings },
       start() {
-        const params = initialise(whole, seed);
+        const params = initialise(whole, seed, settings);
         const key = mapTree(pickTree(params, moving), (t) => tf.clone(t));
         return { params, key, queue: { keys: startQueue(settings.queue, whole.features, seed) } };
       },

@@ -74,7 +74,7 @@ export async function pretrainSupervised(
       net,
       identity: { what: "pretrain-supervised", set: set.hash, ...settings },
       start: () => ({
-        params: { ...initialise(net, seed), ...initialClassifier(net.features, set.classes, seed) },
+        params: { ...initialise(net, seed, settings), ...initialClassifier(net.features, set.classes, seed) },
       }),
       backbone: "params",
       stepsPerEpoch,
