@@ -97,6 +97,13 @@ describe.each(tinyNets)("$name", ({ make }) => {
       expect(scores.diagonal().score(model, data)).toBeNearTree(expected, exact);
     });
 
+    test("a floor adds its share of the mean over all prunable weights to every entry", () => {
+      const all = Object.values(gnDiagonal(rows)).flatMap((g) => [...g]);
+      const least = (0.1 * all.reduce((a, b) => a + b, 0)) / all.length;
+      const expected = times(weights, gnDiagonal(rows), (w, g) => w * w * (g + least));
+      expect(scores.diagonal({ floor: 0.1 }).score(model, data)).toBeNearTree(expected, exact);
+    });
+
     test("blockQuadratic is theta times (G_BB theta), signed or its size", () => {
       const products = gnBlockProducts(rows, weights);
       const signed = scores.blockQuadratic({ ranking: "signed" }).score(model, data);
@@ -212,6 +219,7 @@ describe("every scorer", () => {
     scores.diagonal(),
     scores.diagonal({ method: "rademacher", draws: 2, seed: 3 }),
     scores.diagonal({ loss: crossEntropyMeanOverN() }),
+    scores.diagonal({ floor: 0.1 }),
     scores.layerwise(scores.diagonal()),
     scores.obd(),
     scores.hessianDiagonal(), // exact on this net
@@ -219,6 +227,7 @@ describe("every scorer", () => {
     scores.blockQuadratic({ ranking: "signed", loss: crossEntropyMeanOverN({ temperature: 2 }) }),
     scores.blockObs(),
     scores.blockObs({ chunk: 16, damping: 0.1 }),
+    scores.blockObs({ loss: crossEntropyMeanOverN() }),
     scores.pathExclusion(),
     scores.random(),
     scores.random({ seed: 1 }),
@@ -275,6 +284,7 @@ describe("every scorer", () => {
       "diagonal",
       "diagonal-rademacher2-seed3",
       "diagonal-crossEntropyMeanOverN(T=1)",
+      "diagonal-floor0.1",
       "layerwise-diagonal",
       "obd",
       "hessianDiagonal8-signed",
@@ -282,6 +292,7 @@ describe("every scorer", () => {
       "blockQuadratic-signed-crossEntropyMeanOverN(T=2)",
       "blockObs32",
       "blockObs16-damping0.1",
+      "blockObs32-crossEntropyMeanOverN(T=1)",
       "pathExclusion",
       "random",
       "random-seed1",
@@ -324,7 +335,22 @@ describe("every scorer", () => {
     expect(Math.abs(mean - 0.5)).toBeLessThan(5 * Math.sqrt(1 / 12 / a!.length)); // 5 standard errors
   });
 
-  test("an unknown ranking is refused", () => {
+  test("blockObs of single weights is half of theta^2 (G_jj + lambda), G of the loss it is given", () => {
+    const loss = crossEntropyMeanOverN({ temperature: 3 });
+    const g = curvature.gnDiag(model, data, { loss });
+    const all = Object.values(tree.toHost(g)).flatMap((v) => [...v]);
+    const lambda = (0.01 * all.reduce((a, b) => a + b, 0)) / all.length;
+    const expected = tree.zipTree(nets.prunableWeights(model), g, (w, d) =>
+      tf.div(tf.mul(tf.square(w), tf.add(d, lambda)), 2),
+    );
+    expect(scores.blockObs({ chunk: 1, loss }).score(model, data)).toBeNearTree(expected, { rtol: 1e-9 });
+    const ofSquares = tree.toHost(scores.blockObs({ chunk: 1 }).score(model, data));
+    const [first] = model.net.prunable;
+    expect(ofSquares[first!]).not.toEqual(tree.toHost(expected)[first!]);
+  });
+
+  test("an unknown ranking and a negative floor are refused", () => {
+    expect(() => scores.diagonal({ floor: -1 })).toThrow(/floor must be a number >= 0, got -1/);
     expect(() => scores.blockQuadratic({ ranking: "both" as never })).toThrow(/'signed' or 'absolute', got 'both'/);
   });
 

@@ -2,7 +2,7 @@
 export { blockObs } from "./block-obs";
 export { type BlockQuadraticOptions, blockQuadratic } from "./block-quadratic";
 export { type CatalogueEntry, catalogue } from "./catalogue";
-export { diagonal } from "./diagonal";
+export { type DiagonalOptions, diagonal } from "./diagonal";
 export { type HessianDiagonalOptions, hessianDiagonal } from "./hessian-diagonal";
 export { type HutchinsonOptions, hutchinson } from "./hutchinson";
 export { layerwise } from "./layerwise";
