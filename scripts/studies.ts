@@ -23,12 +23,18 @@ export interface Study {
   readonly verdicts?: (rows: readonly Row[]) => experiments.Claim[];
 }
 
-/** The shipped backbones of one net and pre-training, a seed each. */
+/** What heads must reach on seen scripts (test fonts) before conclusions are drawn from a backbone, percent. */
+export const GOOD_ENOUGH = { resnet: 75, vit: 70 };
+export const isGoodEnough = ({ net, accuracyOfHeads }: experiments.PretrainedCard): boolean =>
+  accuracyOfHeads.test.pretraining! >= (net.startsWith("v") ? GOOD_ENOUGH.vit : GOOD_ENOUGH.resnet);
+
+/** Cards of the backbones whose weights are there, and that are good enough. */
+const cards = experiments
+  .pretrainedCards()
+  .filter((card) => experiments.zoo().includes(card.name) && isGoodEnough(card));
+/** Those of one net and pre-training, a seed each. */
 const shipped = (net: string, pretraining: string): string[] =>
-  experiments.zoo().filter((name) => {
-    const card = experiments.modelCard(name);
-    return card.net === net && card.pretraining === pretraining;
-  });
+  cards.filter((card) => card.net === net && card.pretraining === pretraining).map(({ name }) => name);
 const sources = ["hebrew", "latin_cap", "hangul"];
 const both = (scorer: Scorer): experiments.Curve[] => [once(scorer), inRounds(scorer)];
 
@@ -190,7 +196,7 @@ export interface Look {
   verdicts(rows: readonly Row[]): experiments.Claim[];
 }
 
-const firstSeeds = experiments.zoo().filter((name) => experiments.modelCard(name).settings.seed === 0);
+const firstSeeds = cards.filter(({ settings }) => settings.seed === 0).map(({ name }) => name);
 const ablated: experiments.AblationSettings = {
   models: ["supervised", "moco", "dino"].flatMap((pretraining) => shipped("rs64x1", pretraining).slice(0, 1)),
   sources,
