@@ -300,6 +300,15 @@ describe("ablationBars", () => {
   });
 });
 
+test("learningCurve: lines beyond the palette are told apart by dashes and marks", () => {
+  const series = Array.from({ length: 9 }, (_, i) => `run ${i}`);
+  const points = series.flatMap((name) =>
+    [1, 2].map((step) => ({ step, value: step, series: name, quantity: "loss" })),
+  );
+  const styles = plots.learningCurve(points).data.map(({ line, marker }) => JSON.stringify([line, marker]));
+  expect(new Set(styles).size).toBe(9);
+});
+
 test("maskOverlap refuses an empty list and what is no share", () => {
   expect(() => plots.maskOverlap([])).toThrow(/overlaps must not be empty/);
   const one = { differsIn: "draw", intersectionOverUnion: 1.2, byChance: 0.2 };

@@ -1,7 +1,7 @@
 import { groupBy } from "../rows";
 import type { Figure } from "../types";
 import type { FigureOptions, Part, Trace } from "./theme";
-import { axis, colourOf, escapeText, frame, panels } from "./theme";
+import { axis, escapeText, frame, panels } from "./theme";
 
 export interface LearningPoint {
   readonly step: number;
@@ -13,6 +13,14 @@ export interface LearningPoint {
 }
 
 const lineColours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+
+/** Colours, then the same ones dashed with another mark. */
+function styleOf(place: number): { line: Part; marker: Part } {
+  const color = lineColours[place % lineColours.length]!;
+  return place < lineColours.length
+    ? { line: { color, width: 2 }, marker: { size: 5 } }
+    : { line: { color, width: 2, dash: "6px,3px" }, marker: { size: 5, symbol: "square" } };
+}
 
 /**
  * Quantities over training steps or epochs, a panel for each quantity, a line for each series. A value that is not finite is a gap.
@@ -46,8 +54,7 @@ export function learningCurve(
         yaxis: `y${panel.id}`,
         x: sorted.map((p) => p.step),
         y: sorted.map((p) => p.value),
-        line: { color: lineColours[series.indexOf(key.series) % lineColours.length] ?? colourOf(key.series), width: 2 },
-        marker: { size: 5 },
+        ...styleOf(series.indexOf(key.series)),
       });
     }
     axes[`xaxis${panel.id}`] = axis(options.x ?? "epoch", { domain: panel.x, anchor: `y${panel.id}` });
