@@ -55,7 +55,7 @@ export const MOCO_RESNET: MocoRecipe & SgdSettings = {
 
 const { momentum: _, ...SHARED } = MOCO_RESNET;
 
-/** It learns much slower than the ResNet; linear weights of sd .02 make that worse at this width. */
+/** Not known to be good enough: in the first epochs the heads rise much slower than those of the ResNet (decision 07). */
 export const MOCO_VIT: MocoRecipe & AdamWSettings = {
   ...SHARED,
   optimiser: "adamw",
